@@ -1,0 +1,38 @@
+#include "aggregator/hearing.hpp"
+
+#include <algorithm>
+
+namespace pgpulse::aggregator {
+
+void HearingClock::tick(Mono now) {
+    const bool first = ticked_ == Mono{};
+    const auto gap = now - ticked_;
+    ticked_ = now;
+    if (first || gap > kLongestGap) return;
+    if (echoed_ == Mono{} || now - echoed_ > kEchoFreshness) return;
+    heard_ += gap;
+}
+
+WorkerRun::Standing WorkerRun::meet(std::string_view run) {
+    if (run == run_) return Standing::current;
+    if (run == ended_run_) return Standing::ended;
+    ended_run_ = std::move(run_);
+    run_ = run;
+    smallest_ = smallest_before_ = kNone;
+    return Standing::current;
+}
+
+WorkerRun::Time WorkerRun::lateness(Time receipt, Time mono) {
+    const Time difference = receipt - mono;
+    if (smallest_ == kNone) {
+        window_began_ = receipt;
+    } else if (receipt - window_began_ > kWindow) {
+        window_began_ = receipt;
+        smallest_before_ = smallest_;
+        smallest_ = kNone;
+    }
+    smallest_ = std::min(smallest_, difference);
+    return difference - std::min(smallest_, smallest_before_);
+}
+
+}  // namespace pgpulse::aggregator

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+
+namespace pgpulse::aggregator {
+
+/// The time in which this aggregator was able to hear pings. Freshness runs on it, so that neither a cut from
+/// NATS nor a stop of this process makes anybody look silent: it stands still while the aggregator does not
+/// hear its own echo, and across any gap between two ticks that is longer than `kLongestGap`.
+class HearingClock {
+  public:
+    using Mono = std::chrono::steady_clock::time_point;
+    using Time = std::chrono::milliseconds;
+
+    static constexpr std::chrono::milliseconds kLongestGap{250};
+    static constexpr std::chrono::milliseconds kEchoFreshness{1000};
+
+    void echo(Mono now) { echoed_ = now; }
+    void tick(Mono now);
+
+    /// As of the last tick.
+    [[nodiscard]] Time now() const { return std::chrono::duration_cast<Time>(heard_); }
+
+  private:
+    Mono echoed_{};
+    Mono ticked_{};
+    std::chrono::steady_clock::duration heard_{0};
+};
+
+/// One start of one worker, as seen from here: how late its pings are, and which of them were seen already.
+/// No wall clock takes part: lateness is the receipt on our monotonic clock minus the worker's monotonic
+/// time, less the smallest such difference of the last one to two minutes (older ones are forgotten, because
+/// two clocks drift apart).
+class WorkerRun {
+  public:
+    using Time = std::chrono::milliseconds;
+
+    enum class Standing { current, ended };
+
+    /// A ping of `run` arrived: `ended` where it belongs to a run that another has followed.
+    Standing meet(std::string_view run);
+
+    /// The lateness of a ping of the current run.
+    Time lateness(Time receipt, Time mono);
+
+  private:
+    static constexpr Time kWindow{60'000};
+    static constexpr Time kNone{std::numeric_limits<std::int64_t>::max()};
+
+    std::string run_;
+    std::string ended_run_;
+    Time window_began_{0};
+    Time smallest_{kNone};
+    Time smallest_before_{kNone};
+};
+
+}  // namespace pgpulse::aggregator

@@ -1,0 +1,15 @@
+#include "aggregator/aggregator.hpp"
+
+int main(int argc, char** argv) {
+    pgpulse::aggregator::Options options;
+    pgpulse::runtime::CommandLine line{"pgpulse-aggregator",
+                                       "Folds the pings of all probe workers into one state a target and "
+                                       "writes every transition into the JetStream "
+                                       "bucket `health`."};
+    pgpulse::runtime::add_common_options(line, options.common);
+    line.integer("--replicas", options.replicas, 1, 5, "N",
+                 "Replicas of the buckets where this program creates them");
+    if (const auto code = line.parse(argc, argv)) return *code;
+    if (const auto code = finish_common_options(line, options.common, "pgpulse-aggregator")) return *code;
+    return pgpulse::aggregator::run(options);
+}

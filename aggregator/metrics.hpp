@@ -1,0 +1,45 @@
+#pragma once
+
+#include "aggregator/tally.hpp"
+#include "common/contract/refusal.hpp"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+
+namespace pgpulse::aggregator {
+
+/// What the aggregator tells Prometheus.
+class Metrics {
+  public:
+    Metrics();
+
+    [[nodiscard]] const std::shared_ptr<prometheus::Registry>& registry() const { return registry_; }
+
+    void heard(Heard heard) { heard_[static_cast<std::size_t>(heard)]->Increment(); }
+    void refused(contract::Refusal::Cause cause) { refused_[static_cast<std::size_t>(cause)]->Increment(); }
+    void dropped() { dropped_->Increment(); }
+    void definition_refused() { definitions_refused_->Increment(); }
+    void show(const TallyCounts& counts, const std::map<contract::Health, std::size_t>& targets);
+
+  private:
+    static constexpr std::size_t kHeardKinds = 5;
+    static constexpr std::size_t kCauses = 5;
+
+    std::shared_ptr<prometheus::Registry> registry_;
+    std::array<prometheus::Counter*, kHeardKinds> heard_{};
+    std::array<prometheus::Counter*, kCauses> refused_{};
+    prometheus::Counter* dropped_ = nullptr;
+    prometheus::Counter* definitions_refused_ = nullptr;
+    prometheus::Counter* transitions_ = nullptr;
+    prometheus::Counter* put_back_ = nullptr;
+    prometheus::Counter* writes_lost_ = nullptr;
+    prometheus::Counter* writes_failed_ = nullptr;
+    std::map<contract::Health, prometheus::Gauge*> targets_;
+};
+
+}  // namespace pgpulse::aggregator

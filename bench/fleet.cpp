@@ -1,0 +1,102 @@
+#include "bench/fleet.hpp"
+
+#include "bench/arguments.hpp"
+
+#include <curl/curl.h>
+
+#include <thread>
+
+namespace pgpulse::bench {
+namespace {
+
+constexpr std::chrono::seconds kPatience{10};
+constexpr std::int64_t kStoredWithinMs = 30'000;
+constexpr std::int64_t kMostPending = 65'536;
+
+std::size_t append(const char* bytes, std::size_t size, std::size_t count, void* to) {
+    static_cast<std::string*>(to)->append(bytes, size * count);
+    return size * count;
+}
+
+}  // namespace
+
+std::string target_name(std::size_t index) {
+    std::string digits = std::to_string(index);
+    if (digits.size() < 4) digits.insert(0, 4 - digits.size(), '0');
+    return "bench-" + digits;
+}
+
+std::unique_ptr<nats::Connection> connect(const std::string& url, const char* program) {
+    nats::ConnectOptions options;
+    options.url = url;
+    options.client_name = program;
+    auto connection = nats::Connection::open(options);
+    if (!connection) give_up(connection.error().text);
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (!(*connection)->connected()) {
+        if (std::chrono::steady_clock::now() > deadline)
+            give_up(std::string{program} + ": NATS is not there");
+        std::this_thread::sleep_for(std::chrono::milliseconds{10});
+    }
+    return std::move(*connection);
+}
+
+BucketFiller::BucketFiller(nats::Connection& connection, std::string_view bucket)
+    : prefix_("$KV." + std::string{bucket} + ".") {
+    jsOptions options;
+    jsOptions_Init(&options);
+    options.PublishAsync.MaxPending = kMostPending;
+    options.PublishAsync.ErrHandler = [](jsCtx*, jsPubAckErr* error, void*) {
+        give_up(std::string{"a value was not stored: "} +
+                (error->ErrText != nullptr ? error->ErrText : "no answer"));
+    };
+    jsCtx* raw = nullptr;
+    if (const natsStatus s = natsConnection_JetStream(&raw, connection.handle(), &options); s != NATS_OK)
+        give_up(std::string{"JetStream: "} + natsStatus_GetText(s));
+    js_.reset(raw);
+}
+
+void BucketFiller::put(const std::string& key, std::string_view value) {
+    const std::string subject = prefix_ + key;
+    const natsStatus s =
+        js_PublishAsync(js_.get(), subject.c_str(), value.data(), static_cast<int>(value.size()), nullptr);
+    if (s != NATS_OK) give_up("publish on " + subject + ": " + natsStatus_GetText(s));
+}
+
+void BucketFiller::finish() {
+    jsPubOptions options;
+    jsPubOptions_Init(&options);
+    options.MaxWait = kStoredWithinMs;
+    if (const natsStatus s = js_PublishAsyncComplete(js_.get(), &options); s != NATS_OK)
+        give_up(prefix_ + "*: not stored: " + natsStatus_GetText(s));
+}
+
+MetricsReader::MetricsReader(std::string url) : url_(std::move(url)), curl_(curl_easy_init()) {
+    curl_easy_setopt(curl_, CURLOPT_URL, url_.c_str());
+    curl_easy_setopt(curl_, CURLOPT_WRITEFUNCTION, append);
+    curl_easy_setopt(curl_, CURLOPT_WRITEDATA, &body_);
+    curl_easy_setopt(curl_, CURLOPT_FAILONERROR, 1L);
+    curl_easy_setopt(curl_, CURLOPT_TIMEOUT, 10L);
+    curl_easy_setopt(curl_, CURLOPT_NOSIGNAL, 1L);
+}
+
+MetricsReader::~MetricsReader() { curl_easy_cleanup(curl_); }
+
+double MetricsReader::sum(std::string_view metric) {
+    body_.clear();
+    if (const CURLcode code = curl_easy_perform(curl_); code != CURLE_OK)
+        give_up(url_ + ": " + curl_easy_strerror(code));
+    double total = 0;
+    std::string_view rest = body_;
+    while (!rest.empty()) {
+        const auto end = rest.find('\n');
+        const std::string_view line = rest.substr(0, end);
+        rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+        if (!line.starts_with(metric) || line.size() == metric.size()) continue;
+        if (const char next = line[metric.size()]; next != '{' && next != ' ') continue;
+        total += std::strtod(std::string{line.substr(line.rfind(' ') + 1)}.c_str(), nullptr);
+    }
+    return total;
+}
+
+}  // namespace pgpulse::bench

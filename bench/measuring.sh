@@ -1,0 +1,121 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the scripts that meet here
+# Sourced by the benches: servers that end with the bench, readings, medians and result rows.
+# Uses the caller's $name.
+
+root=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+bin=$root/build/release/bin
+programs=$root/build/release/bench
+
+# The one core of what is measured, and the one of everything that it needs.
+subject_core=0
+other_core=1
+
+die() {
+    echo "$name: $1" >&2
+    exit "${2:-1}"
+}
+
+work=
+started=()
+
+# Starts a command in the background, its output in $work/log/NAME; its id is in $started_pid.
+# start NAME CORE COMMAND...   (CORE empty: any)
+start() {
+    local label=$1 core=$2
+    shift 2
+    if [[ -n $core ]]; then set -- taskset -c "$core" "$@"; fi
+    "$@" >"$work/log/$label" 2>&1 </dev/null &
+    started_pid=$!
+    started+=("$started_pid")
+}
+
+# Ends one of them and waits for its end.
+stop() {
+    kill -TERM "$1" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
+}
+
+# One that does not end on SIGTERM within ten seconds is killed.
+end_all() {
+    local pid deadline=$((SECONDS + 10))
+    for pid in "${started[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+    for pid in "${started[@]}"; do
+        while kill -0 "$pid" 2>/dev/null && ((SECONDS < deadline)); do sleep 0.05; done
+        kill -KILL "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    if [[ -n $work ]]; then rm -rf "$work"; fi
+}
+
+begin() {
+    [[ $(cat /sys/class/net/lo/operstate 2>/dev/null) != down ]] || die 'loopback is down; start it through bench/run.sh'
+    (($(nproc) >= 2)) || die 'two cores are needed: one for what is measured, one for what it needs'
+    [[ -x $programs/fake_postgres ]] || die 'not built; start it through bench/run.sh'
+    work=$(mktemp -d)
+    trap end_all EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    mkdir "$work/log"
+}
+
+# await WHAT LOG COMMAND...: until the command succeeds, for at most 20 s.
+await() {
+    local what=$1 log=$work/log/$2 deadline=$((SECONDS + 20))
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS < deadline)) || die "$what: not within 20 s: $(tail -n1 "$log")"
+        sleep 0.05
+    done
+}
+
+# In a network namespace of its own a bench has all ports for itself.
+nats_port=4222
+nats_url=nats://127.0.0.1:$nats_port
+start_nats() {
+    start nats-server "$other_core" nats-server -a 127.0.0.1 -p "$nats_port" -m 8222 -js -sd "$work/nats"
+    nats=$started_pid
+    await nats-server nats-server curl -sf http://127.0.0.1:8222/varz
+}
+
+first_target_port=20000
+target_ports=10
+start_fake_postgres() {
+    start fake_postgres "$other_core" "$programs/fake_postgres" "$first_target_port" "$target_ports"
+    await fake_postgres fake_postgres grep -q listening "$work/log/fake_postgres"
+}
+
+# The CPU seconds, of user and system and of all threads, that a process has used.
+cpu_of() {
+    local -a stat
+    read -r -a stat <<<"$(sed 's/.*) //' "/proc/$1/stat")"
+    awk -v ticks="$((stat[11] + stat[12]))" -v hertz="$(getconf CLK_TCK)" 'BEGIN { printf "%.2f", ticks / hertz }'
+}
+
+# metric PORT NAME: the sum over its labels; 0 where it is not there.
+metric() {
+    curl -sf "http://127.0.0.1:$1/metrics" |
+        awk -v name="$2" 'index($0, name) == 1 && substr($0, length(name) + 1, 1) ~ /[{ ]/ { sum += $NF }
+                          END { printf "%.0f", sum }'
+}
+
+now() { echo "${EPOCHREALTIME/,/.}"; }
+
+calc() { awk "BEGIN { printf \"${2:-%.6g}\", $1 }"; }
+
+# median VALUE...
+median() {
+    printf '%s\n' "$@" | sort -g | awk '{ v[NR] = $1 } END { printf "%.6g", NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
+
+# row WHAT SUBJECT BASELINE RATIO GOAL VALUE OPERATOR BOUND: one line of the table; met when VALUE OPERATOR BOUND.
+row() {
+    local met=no
+    if [[ -z $7 ]]; then met=; elif awk "BEGIN { exit !($6 $7 $8) }"; then met=yes; fi
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" "$5" "$met"
+}
+
+# What happens meanwhile, for a person.
+tell() { echo "$name: $1" >&2; }
+
+# A number with thousands separated.
+thousands() { awk -v n="$1" 'BEGIN { s = sprintf("%.0f", n); while (s ~ /^[0-9]+[0-9][0-9][0-9]($|,)/) sub(/[0-9][0-9][0-9]($|,)/, ",&", s); print s }'; }

@@ -1,0 +1,209 @@
+#include "common/nats/bucket.hpp"
+
+#include <spdlog/spdlog.h>
+
+namespace pgpulse::nats {
+namespace {
+
+constexpr int64_t kRequestTimeoutMs = 2000;
+constexpr int64_t kNextMessageMs = 200;
+constexpr int64_t kHeartbeatNs = 1'000'000'000;
+constexpr std::chrono::milliseconds kLookInterval{1000};
+constexpr std::chrono::milliseconds kRetryInterval{250};
+constexpr int kTriesBeforeTold = 8;
+
+std::string stream_of(const std::string& bucket) { return "KV_" + bucket; }
+std::string prefix_of(const std::string& bucket) { return "$KV." + bucket + "."; }
+
+Result<JetStreamHandle> jetstream(Connection& connection) {
+    jsOptions options;
+    jsOptions_Init(&options);
+    options.Wait = kRequestTimeoutMs;
+    jsCtx* raw = nullptr;
+    const natsStatus s = natsConnection_JetStream(&raw, connection.handle(), &options);
+    if (s != NATS_OK) return tl::unexpected(make_error("JetStream", s));
+    return JetStreamHandle{raw};
+}
+
+}  // namespace
+
+Result<void> ensure_bucket(Connection& connection, const BucketConfig& config) {
+    auto js = jetstream(connection);
+    if (!js) return tl::unexpected(js.error());
+    kvStore* raw = nullptr;
+    natsStatus s = js_KeyValue(&raw, js->get(), config.name.c_str());
+    if (s == NATS_OK) {
+        kvStore_Destroy(raw);
+        return {};
+    }
+    if (s != NATS_NOT_FOUND) return tl::unexpected(make_error("bucket '" + config.name + "'", s));
+
+    kvConfig kv;
+    kvConfig_Init(&kv);
+    kv.Bucket = config.name.c_str();
+    kv.History = config.history;
+    kv.TTL = std::chrono::duration_cast<std::chrono::nanoseconds>(config.ttl).count();
+    kv.StorageType = js_FileStorage;
+    kv.Replicas = config.replicas;
+    const std::string source = prefix_of(config.name) + ">";
+    const std::string destination = config.republish_to + ".>";
+    jsRePublish republish;
+    jsRePublish_Init(&republish);
+    republish.Source = source.c_str();
+    republish.Destination = destination.c_str();
+    if (!config.republish_to.empty()) kv.RePublish = &republish;
+    s = js_CreateKeyValue(&raw, js->get(), &kv);
+    if (s != NATS_OK) return tl::unexpected(make_error("create bucket '" + config.name + "'", s));
+    kvStore_Destroy(raw);
+    spdlog::info("created bucket '{}'", config.name);
+    return {};
+}
+
+/// One pass over the bucket: from `opened` until it is lost or the watch ends.
+struct BucketWatch::Follow {
+    BucketWatch& watch;
+    jsCtx* js;
+    std::string stream;
+    std::string prefix;
+    SubscriptionHandle subscription{};
+    int64_t created_ns = 0;
+    std::uint64_t last_revision = 0;
+    bool loaded = false;
+
+    /// Empty where the server does not answer in time or the bucket is not there.
+    [[nodiscard]] StreamInfoHandle look() const {
+        jsStreamInfo* info = nullptr;
+        jsErrCode code = static_cast<jsErrCode>(0);
+        if (js_GetStreamInfo(&info, js, stream.c_str(), nullptr, &code) != NATS_OK) return nullptr;
+        return StreamInfoHandle{info};
+    }
+
+    bool open() {
+        const StreamInfoHandle info = look();
+        if (!info) return false;
+        created_ns = info->Created;
+        jsSubOptions options;
+        jsSubOptions_Init(&options);
+        // With the stream named, the watch needs no right to list the account's streams.
+        options.Stream = stream.c_str();
+        options.Ordered = true;
+        options.Config.DeliverPolicy = js_DeliverLastPerSubject;
+        options.Config.Heartbeat = kHeartbeatNs;
+        natsSubscription* raw = nullptr;
+        jsErrCode code = static_cast<jsErrCode>(0);
+        const std::string all = prefix + ">";
+        const natsStatus s = js_SubscribeSync(&raw, js, all.c_str(), nullptr, &options, &code);
+        if (s != NATS_OK) {
+            spdlog::warn("watch of bucket '{}': {}", watch.bucket_, make_error("subscribe", s, code).text);
+            return false;
+        }
+        subscription.reset(raw);
+        natsSubscription_SetPendingLimits(raw, -1, -1);
+        emit(BucketEvent::Kind::opened);
+        if (info->State.Msgs == 0) finish_loading();
+        return true;
+    }
+
+    /// False when the bucket is no longer the one that was opened.
+    bool same_bucket() {
+        const StreamInfoHandle info = look();
+        if (!info) return true;  // no answer says nothing about the bucket
+        if (info->Created != created_ns || info->State.LastSeq < last_revision) return false;
+        if (!loaded && info->State.Msgs == 0) finish_loading();
+        return true;
+    }
+
+    /// False when the subscription is of no more use.
+    bool next() {
+        natsMsg* raw = nullptr;
+        const natsStatus s = natsSubscription_NextMsg(&raw, subscription.get(), kNextMessageMs);
+        if (s == NATS_TIMEOUT) return true;
+        if (s != NATS_OK) return s == NATS_SLOW_CONSUMER || s == NATS_MISSED_HEARTBEAT || s == NATS_MISMATCH;
+        const Message message{raw};
+        jsMsgMetaData* meta_raw = nullptr;
+        if (natsMsg_GetMetaData(&meta_raw, raw) != NATS_OK) return true;
+        const MetaDataHandle meta{meta_raw};
+        if (meta->Sequence.Stream < last_revision && loaded) return false;
+
+        std::string subject{natsMsg_GetSubject(raw)};
+        if (!subject.starts_with(prefix)) return true;
+        const char* operation = nullptr;
+        natsMsgHeader_Get(raw, "KV-Operation", &operation);
+        BucketEvent event;
+        event.kind = operation == nullptr ? BucketEvent::Kind::value : BucketEvent::Kind::removed;
+        event.key = subject.substr(prefix.size());
+        event.value.assign(natsMsg_GetData(raw), static_cast<std::size_t>(natsMsg_GetDataLength(raw)));
+        event.revision = meta->Sequence.Stream;
+        event.stored_at_us = meta->Timestamp / 1000;
+        event.epoch_us = created_ns / 1000;
+        last_revision = std::max(last_revision, event.revision);
+        watch.on_event_(std::move(event));
+        if (!loaded && meta->NumPending == 0) finish_loading();
+        return true;
+    }
+
+    void finish_loading() {
+        loaded = true;
+        emit(BucketEvent::Kind::loaded);
+    }
+
+    void emit(BucketEvent::Kind kind) const {
+        BucketEvent event;
+        event.kind = kind;
+        event.epoch_us = created_ns / 1000;
+        watch.on_event_(std::move(event));
+    }
+};
+
+BucketWatch::BucketWatch(Connection& connection, std::string bucket, OnEvent on_event)
+    : connection_(connection),
+      bucket_(std::move(bucket)),
+      on_event_(std::move(on_event)),
+      thread_([this] { run(); }) {}
+
+BucketWatch::~BucketWatch() {
+    {
+        const std::lock_guard lock{mutex_};
+        stop_ = true;
+    }
+    wake_.notify_all();
+    thread_.join();
+}
+
+bool BucketWatch::stopped_after(std::chrono::milliseconds pause) {
+    std::unique_lock lock{mutex_};
+    return wake_.wait_for(lock, pause, [this] { return stop_; });
+}
+
+void BucketWatch::run() {
+    const auto js = jetstream(connection_);
+    if (!js) {
+        spdlog::error("watch of bucket '{}': {}", bucket_, js.error().text);
+        return;
+    }
+    int tries = 0;
+    while (!stopped_after(std::chrono::milliseconds{0})) {
+        Follow follow{*this, js->get(), stream_of(bucket_), prefix_of(bucket_)};
+        if (!connection_.connected() || !follow.open()) {
+            // Whoever makes the bucket usually does so within a moment; only a longer wait is worth a line.
+            if (connection_.connected() && ++tries == kTriesBeforeTold)
+                spdlog::info("waiting for bucket '{}'", bucket_);
+            if (stopped_after(kRetryInterval)) return;
+            continue;
+        }
+        tries = 0;
+        auto looked_at = std::chrono::steady_clock::now();
+        while (!stopped_after(std::chrono::milliseconds{0})) {
+            if (!follow.next()) break;
+            const auto now = std::chrono::steady_clock::now();
+            if (now - looked_at < kLookInterval) continue;
+            looked_at = now;
+            if (connection_.connected() && !follow.same_bucket()) {
+                spdlog::warn("bucket '{}' is another one than before: reading it anew", bucket_);
+                break;
+            }
+        }
+    }
+}
+
+}  // namespace pgpulse::nats

@@ -1,0 +1,72 @@
+#pragma once
+
+#include "common/nats/connection.hpp"
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+
+// JetStream KV buckets (NATS ADR-8): creating and watching.
+namespace pgpulse::nats {
+
+struct BucketConfig {
+    std::string name;
+    std::uint8_t history = 1;          // 1 to 64
+    std::chrono::milliseconds ttl{0};  // 0: values stay
+    int replicas = 1;
+    std::string republish_to;  // subject prefix such as "health.state"; empty: not republished
+};
+
+/// Binds to the bucket, and creates it (file storage) only where the server says it is absent: creating over
+/// an existing one could send a STREAM.UPDATE. Blocks for at most two seconds.
+Result<void> ensure_bucket(Connection& connection, const BucketConfig& config);
+
+/// What a watch tells, in this order: `opened`, a `value` or `removed` for each key, `loaded`, then changes
+/// as they come. When the bucket was lost and created anew (or its revisions went backwards) it starts again
+/// with `opened`, and a key that is not told again before `loaded` is no longer there.
+struct BucketEvent {
+    enum class Kind { opened, value, removed, loaded };
+    Kind kind = Kind::opened;
+    std::string key;
+    std::string value;
+    std::uint64_t revision = 0;     // the stream's sequence
+    std::int64_t stored_at_us = 0;  // the server's wall clock, microseconds since 1970
+    std::int64_t epoch_us = 0;      // when the bucket's stream was created, microseconds since 1970
+};
+
+/// Follows every key of a bucket for ever on a thread of its own, through an ordered consumer with a
+/// one-second heartbeat. It waits for a bucket that is not there yet, and looks once a second whether the
+/// bucket is still the same one.
+class BucketWatch {
+  public:
+    using OnEvent = std::function<void(BucketEvent)>;
+
+    /// `on_event` is called on the watch's thread.
+    BucketWatch(Connection& connection, std::string bucket, OnEvent on_event);
+    BucketWatch(const BucketWatch&) = delete;
+    BucketWatch& operator=(const BucketWatch&) = delete;
+    /// Stops within two seconds; no event after it returned.
+    ~BucketWatch();
+
+  private:
+    struct Follow;
+    void run();
+    bool stopped_after(std::chrono::milliseconds pause);
+
+    Connection& connection_;
+    std::string bucket_;
+    OnEvent on_event_;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    bool stop_ = false;
+    std::thread thread_;
+};
+
+}  // namespace pgpulse::nats

@@ -1,0 +1,81 @@
+#pragma once
+
+#include "common/nats/error.hpp"
+#include "common/nats/handles.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace pgpulse::nats {
+
+/// How to reach NATS. Names follow the environment variables users know (NATS_URL, NATS_USER, ...); empty
+/// means not given.
+struct ConnectOptions {
+    std::string url = "nats://127.0.0.1:4222";  // one or several, separated by commas
+    std::string user;
+    std::string password;
+    std::string token;
+    std::string credentials_file;  // .creds
+    std::string nkey_seed_file;
+    std::string certificate_file;
+    std::string key_file;
+    std::string ca_file;
+    std::string client_name;  // shown by the server's connection list
+    /// How long `open` goes on when a server takes the connection and does not answer.
+    std::chrono::milliseconds first_handshake_patience = std::chrono::hours{24 * 365};
+};
+
+/// A connection to NATS that keeps trying for ever: if the server is not there at start it says so once and
+/// connects in the background. Settings are a daemon's, not a script's (docs/architecture.md). Loss and
+/// return are logged once each.
+///
+/// nats.c runs every callback on one thread of the process: `on_change` must not block.
+class Connection {
+  public:
+    /// `on_change` is called with true when the connection is established or re-established and with false
+    /// when it is lost.
+    using OnChange = std::function<void(bool connected)>;
+
+    /// Error: options that waiting does not mend (a malformed URL, an unreadable credentials file,
+    /// credentials the server refuses). A server that is away is not an error. Blocks while a server takes
+    /// the connection and does not answer, until `first_handshake_patience` is over or SIGTERM or SIGINT,
+    /// blocked, is waiting to be taken; then it is an error.
+    static Result<std::unique_ptr<Connection>> open(const ConnectOptions& options, OnChange on_change = {});
+
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+    ~Connection();
+
+    [[nodiscard]] bool connected() const { return connected_.load(std::memory_order_acquire); }
+
+    /// Publishes on core NATS. Buffered; may block for about two seconds when the server is frozen.
+    Result<void> publish(const std::string& subject, std::string_view payload);
+
+    /// Sends what is buffered and waits for the server to have it; at most `timeout`.
+    Result<void> flush(std::chrono::milliseconds timeout);
+
+    /// nats.c's handle, for this folder's other classes.
+    [[nodiscard]] natsConnection* handle() const { return handle_.get(); }
+
+  private:
+    Connection() = default;
+
+    static void on_connected(natsConnection*, void* self);
+    static void on_disconnected(natsConnection*, void* self);
+    static void on_closed(natsConnection*, void* self);
+    static void on_error(natsConnection*, natsSubscription*, natsStatus, void* self);
+    static int64_t reconnect_delay(natsConnection*, int attempts, void* self);
+
+    OnChange on_change_;
+    std::atomic<bool> connected_{false};
+    std::atomic<bool> closing_{false};
+    std::atomic<bool> closed_{false};
+    std::string url_for_log_;  // without a password
+    ConnectionHandle handle_;
+};
+
+}  // namespace pgpulse::nats

@@ -1,0 +1,267 @@
+#include "common/runtime/options.hpp"
+
+#include "common/contract/names.hpp"
+#include "common/nats/server_url.hpp"
+#include "common/runtime/http_endpoint.hpp"
+#include "common/runtime/logging.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <sstream>
+
+namespace pgpulse::runtime {
+namespace {
+
+std::string environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? std::string{} : std::string{value};
+}
+
+std::string one_line(std::string text) {
+    std::ranges::replace(text, '\n', ' ');
+    while (!text.empty() && text.back() == ' ') text.pop_back();
+    return text;
+}
+
+/// CLI11 takes a line that is a key alone for `key = true`. The number of the first such line; leaves the
+/// file at its beginning.
+std::optional<int> line_without_value(std::istream& file) {
+    std::optional<int> found;
+    int number = 0;
+    for (std::string line; !found && std::getline(file, line);) {
+        ++number;
+        const auto first = line.find_first_not_of(" \t\r");
+        if (first == std::string::npos || line[first] == '#' || line[first] == '[') continue;
+        if (line.find('=') == std::string::npos) found = number;
+    }
+    file.clear();
+    file.seekg(0);
+    return found;
+}
+
+}  // namespace
+
+struct CommandLine::Impl {
+    /// Takes the value, or says what was expected.
+    using Take = std::function<std::optional<std::string>(const std::string&)>;
+
+    struct Entry {
+        CLI::Option* option = nullptr;
+        std::string key;  // in a configuration file: the long flag without dashes
+        std::string variable;
+        bool is_flag = false;
+        Take take;
+    };
+
+    CLI::App app;
+    std::string program;
+    std::string config_file;
+    std::vector<Entry> entries;
+
+    Entry& add(CLI::Option* option, const std::string& variable, Take take) {
+        entries.push_back({option, option->get_lnames().front(), variable, false, std::move(take)});
+        return entries.back();
+    }
+
+    CLI::Option* add_text_option(const std::string& flags, const std::string& placeholder,
+                                 const std::string& help, const std::string& variable,
+                                 const std::string& shown_default) {
+        std::string full = help;
+        if (!shown_default.empty()) full += " [" + shown_default + "]";
+        if (!variable.empty()) full += " (env " + variable + ")";
+        // A description given to add_option as a variable would be taken for the value's place.
+        return app.add_option(flags)
+            ->description(full)
+            ->type_name(placeholder)
+            ->expected(1)
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    }
+};
+
+CommandLine::CommandLine(std::string program, std::string description) : impl_(std::make_unique<Impl>()) {
+    impl_->program = std::move(program);
+    impl_->app.name(impl_->program);
+    impl_->app.description(std::move(description));
+    impl_->app.set_version_flag("--version", impl_->program + " " PGPULSE_VERSION);
+    impl_->app
+        .add_option("--config", impl_->config_file,
+                    "Read options from this file (TOML; keys are the long flags)")
+        ->type_name("FILE");
+    impl_->app.get_formatter()->column_width(34);
+}
+
+CommandLine::~CommandLine() = default;
+
+void CommandLine::text(const std::string& flags, std::string& to, const std::string& placeholder,
+                       const std::string& help, const std::string& variable) {
+    auto* option = impl_->add_text_option(flags, placeholder, help, variable, to);
+    impl_->add(option, variable, [&to](const std::string& value) -> std::optional<std::string> {
+        to = value;
+        return std::nullopt;
+    });
+}
+
+void CommandLine::integer(const std::string& flags, int& to, int low, int high,
+                          const std::string& placeholder, const std::string& help,
+                          const std::string& variable) {
+    auto* option = impl_->add_text_option(flags, placeholder, help, variable, std::to_string(to));
+    impl_->add(option, variable, [&to, low, high](const std::string& value) -> std::optional<std::string> {
+        int number = 0;
+        const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+        if (error != std::errc{} || end != value.data() + value.size() || number < low || number > high) {
+            return "an integer from " + std::to_string(low) + " to " + std::to_string(high);
+        }
+        to = number;
+        return std::nullopt;
+    });
+}
+
+void CommandLine::choice(const std::string& flags, std::string& to, std::vector<std::string> choices,
+                         const std::string& help, const std::string& variable) {
+    std::string listed;
+    for (const std::string& choice : choices) listed += (listed.empty() ? "" : "|") + choice;
+    auto* option = impl_->add_text_option(flags, listed, help, variable, to);
+    impl_->add(
+        option, variable,
+        [&to, choices = std::move(choices), listed](const std::string& value) -> std::optional<std::string> {
+            if (std::ranges::find(choices, value) == choices.end()) return "one of " + listed;
+            to = value;
+            return std::nullopt;
+        });
+}
+
+void CommandLine::flag(const std::string& flags, bool& to, const std::string& help) {
+    auto* option = impl_->app.add_flag(flags, help);
+    impl_
+        ->add(option, {},
+              [&to](const std::string& value) -> std::optional<std::string> {
+                  if (value != "true" && value != "false") return "true or false";
+                  to = value == "true";
+                  return std::nullopt;
+              })
+        .is_flag = true;
+}
+
+std::optional<int> CommandLine::parse(int argc, char** argv) {
+    try {
+        impl_->app.parse(argc, argv);
+    } catch (const CLI::Success& success) {
+        return impl_->app.exit(success);
+    } catch (const CLI::ParseError& error) {
+        return fault(one_line(error.what()));
+    }
+
+    std::map<std::string, std::string> from_file;
+    if (!impl_->config_file.empty()) {
+        std::ifstream file{impl_->config_file};
+        if (!file || std::filesystem::is_directory(impl_->config_file)) {
+            return fault("--config: cannot read '" + impl_->config_file + "'");
+        }
+        if (const auto number = line_without_value(file)) {
+            return fault(impl_->config_file + ":" + std::to_string(*number) + ": expected KEY = VALUE");
+        }
+        std::vector<CLI::ConfigItem> items;
+        try {
+            items = CLI::ConfigTOML{}.from_config(file);
+        } catch (const CLI::Error& error) {
+            return fault(impl_->config_file + ": " + one_line(error.what()));
+        }
+        for (const CLI::ConfigItem& item : items) {
+            if (!item.parents.empty()) {
+                return fault(impl_->config_file + ": section '" + item.parents.front() +
+                             "': there are no sections");
+            }
+            const bool known = std::ranges::any_of(
+                impl_->entries, [&](const Impl::Entry& entry) { return entry.key == item.fullname(); });
+            if (!known) return fault(impl_->config_file + ": unknown key '" + item.fullname() + "'");
+            if (item.inputs.size() != 1) {
+                return fault(impl_->config_file + ": key '" + item.fullname() + "': expected one value");
+            }
+            from_file[item.fullname()] = item.inputs.front();
+        }
+    }
+
+    for (const Impl::Entry& entry : impl_->entries) {
+        std::string origin;
+        std::string value;
+        if (entry.option->count() > 0) {
+            origin = "--" + entry.key;
+            value = entry.is_flag ? "true" : entry.option->results().back();
+        } else if (!entry.variable.empty() && !environment(entry.variable.c_str()).empty()) {
+            origin = entry.variable;
+            value = environment(entry.variable.c_str());
+        } else if (const auto it = from_file.find(entry.key); it != from_file.end()) {
+            origin = impl_->config_file + ": key '" + entry.key + "'";
+            value = it->second;
+        } else {
+            continue;
+        }
+        if (const auto expected = entry.take(value)) {
+            origin += ": expected " + *expected + ", found '" + value + "'";
+            return fault(origin);
+        }
+    }
+    return std::nullopt;
+}
+
+int CommandLine::fault(const std::string& line) const {
+    std::cerr << impl_->program << ": " << line << " (--help shows the options)\n";
+    return 2;
+}
+
+void read_nats_environment(nats::ConnectOptions& options) {
+    options.user = environment("NATS_USER");
+    options.password = environment("NATS_PASSWORD");
+    options.token = environment("NATS_TOKEN");
+    options.credentials_file = environment("NATS_CREDS");
+    options.nkey_seed_file = environment("NATS_NKEY");
+    options.certificate_file = environment("NATS_CERT");
+    options.key_file = environment("NATS_KEY");
+    options.ca_file = environment("NATS_CA");
+}
+
+void add_common_options(CommandLine& line, CommonOptions& options) {
+    line.text("--nats", options.nats.url, "URL", "NATS server, or several separated by commas", "NATS_URL");
+    line.text("--id", options.id, "ID", "This program's id, unique among its kind; default: the host's name");
+    line.text("--site", options.site, "NAME", "Where this program runs, shown in what it publishes");
+    line.text("--http", options.http, "ADDR:PORT", "Serve /metrics, /healthz and /readyz here");
+    line.choice("--log-level", options.log_level, {"trace", "debug", "info", "warn", "error"},
+                "Least level logged");
+    line.choice("--log-format", options.log_format, {"text", "json"}, "Form of the log lines");
+}
+
+std::optional<int> finish_common_options(const CommandLine& line, CommonOptions& options,
+                                         std::string_view program) {
+    read_nats_environment(options.nats);
+    if (const auto urls = nats::parse_server_urls(options.nats.url); !urls)
+        return line.fault("--nats: " + urls.error());
+    if (options.id.empty()) {
+        char host[256] = {};
+        gethostname(host, sizeof host - 1);
+        options.id = contract::to_member_id(host);
+        if (options.id.empty()) options.id = "localhost";
+    }
+    if (!contract::is_member_id(options.id)) {
+        return line.fault("--id: expected 1 to 63 of A-Z, a-z, 0-9, '_' and '-', found '" + options.id + "'");
+    }
+    if (options.site.size() > 63) return line.fault("--site: expected at most 63 characters");
+    if (!options.http.empty()) {
+        if (const auto where = parse_host_port(options.http); !where)
+            return line.fault("--http: " + where.error());
+    }
+    options.nats.client_name = std::string{program} + " " + options.id;
+    set_up_logging(program, options.log_level, options.log_format);
+    return std::nullopt;
+}
+
+}  // namespace pgpulse::runtime

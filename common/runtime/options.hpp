@@ -1,0 +1,68 @@
+#pragma once
+
+#include "common/nats/connection.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgpulse::runtime {
+
+/// A program's command line, environment and configuration file. Precedence: flag, environment, file,
+/// default. A fault is one line on standard error that names the flag, variable or file and key, and exit
+/// code 2.
+class CommandLine {
+  public:
+    CommandLine(std::string program, std::string description);
+    ~CommandLine();
+    CommandLine(const CommandLine&) = delete;
+    CommandLine& operator=(const CommandLine&) = delete;
+
+    /// `flags` in CLI11's form ("--nats", "-f,--file"); `variable` may be empty. `placeholder` is what --help
+    /// shows ("URL").
+    void text(const std::string& flags, std::string& to, const std::string& placeholder,
+              const std::string& help, const std::string& variable = {});
+    void integer(const std::string& flags, int& to, int low, int high, const std::string& placeholder,
+                 const std::string& help, const std::string& variable = {});
+    void choice(const std::string& flags, std::string& to, std::vector<std::string> choices,
+                const std::string& help, const std::string& variable = {});
+    void flag(const std::string& flags, bool& to, const std::string& help);
+
+    /// The program exits with this code, where there is one: --help and --version (0), a fault (2).
+    std::optional<int> parse(int argc, char** argv);
+
+    /// Reports a fault found after parsing, in the same form; returns exit code 2.
+    int fault(const std::string& line) const;
+
+  private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+/// What every program takes.
+struct CommonOptions {
+    nats::ConnectOptions nats;  // NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS, NATS_NKEY,
+                                // NATS_CERT, NATS_KEY, NATS_CA
+    std::string id;             // default: the host's name
+    std::string site;
+    std::string http;  // ADDR:PORT, empty: no endpoint
+    std::string log_level = "info";
+    std::string log_format = "text";
+};
+
+/// Fills what a secret or a rarely used setting has in the environment: NATS_USER, NATS_PASSWORD, NATS_TOKEN,
+/// NATS_CREDS, NATS_NKEY, NATS_CERT, NATS_KEY, NATS_CA.
+void read_nats_environment(nats::ConnectOptions& options);
+
+/// Adds --nats, --id, --site, --http, --log-level, --log-format (--config, --version and --help come with
+/// CommandLine).
+void add_common_options(CommandLine& line, CommonOptions& options);
+
+/// Reads the secrets from the environment, checks id, site and --http, and sets up the log. Exit code 2 on a
+/// fault.
+std::optional<int> finish_common_options(const CommandLine& line, CommonOptions& options,
+                                         std::string_view program);
+
+}  // namespace pgpulse::runtime

@@ -1,0 +1,248 @@
+#include "consul-bridge/bridge.hpp"
+
+#include "common/contract/names.hpp"
+#include "consul-bridge/consul_requests.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <future>
+
+namespace pgpulse::consul_bridge {
+namespace {
+
+using runtime::Mono;
+using runtime::mono_now;
+using std::chrono::milliseconds;
+
+/// A worker for each transaction in flight, one for a read of everything and one for reads of targets.
+constexpr std::size_t kReaders = 2;
+constexpr milliseconds kLongestTurn{500};
+constexpr milliseconds kStuckAfter{5000};
+constexpr milliseconds kDrainAtMost{1000};
+constexpr std::size_t kEventsPerStep = 256;
+constexpr milliseconds kLineInterval{1000};
+/// Lines about targets: so many in such a time, and then the number of those kept back.
+constexpr std::size_t kLinesAtOnce = 50;
+constexpr milliseconds kLinesWindow{10'000};
+
+contract::WallTime wall_time(std::int64_t microseconds) {
+    return contract::WallTime{std::chrono::microseconds{microseconds}};
+}
+
+}  // namespace
+
+Bridge::Bridge(Options options)
+    : options_(std::move(options)),
+      mirror_(Mirror::Settings{options_.kv_prefix, Mirror::Settings{}.transactions_in_flight,
+                               options_.reconcile_interval}),
+      definition_lines_(kLineInterval),
+      state_lines_(kLineInterval) {}
+
+int Bridge::run() {
+    turned_at_.store(mono_now().time_since_epoch().count());
+    auto connection = nats::Connection::open(options_.common.nats);
+    if (!connection) {
+        spdlog::critical("{}", connection.error().text);
+        return 2;
+    }
+    connection_ = std::move(*connection);
+    pool_ =
+        std::make_unique<ConsulPool>(options_.consul, Mirror::Settings{}.transactions_in_flight + kReaders);
+    definitions_ = std::make_unique<nats::BucketWatch>(
+        *connection_, std::string{contract::kTargetsBucket},
+        [this](nats::BucketEvent event) { on_definition(std::move(event)); });
+    states_ =
+        std::make_unique<nats::BucketWatch>(*connection_, std::string{contract::kStateBucket},
+                                            [this](nats::BucketEvent event) { on_state(std::move(event)); });
+    if (!options_.common.http.empty()) {
+        auto endpoint = runtime::HttpEndpoint::open(
+            options_.common.http, metrics_.registry(),
+            {[this] {
+                 const Mono turned_at{Mono::duration{turned_at_.load(std::memory_order_relaxed)}};
+                 return mono_now() - turned_at < kStuckAfter;
+             },
+             [this] { return not_ready_because(); }});
+        if (!endpoint) {
+            spdlog::critical("--http: {}", endpoint.error());
+            return 2;
+        }
+        endpoint_ = std::move(*endpoint);
+    }
+    spdlog::info("carrying states to Consul at {} below '{}'", options_.consul.url, options_.kv_prefix);
+
+    std::vector<Event> batch;
+    while (!stopping_) turn(batch, mono_now() + kLongestTurn);
+    drain();
+    return 0;
+}
+
+void Bridge::stop() { mailbox_.post(Stop{}); }
+
+void Bridge::turn(std::vector<Event>& batch, Mono deadline) {
+    turned_at_.store(mono_now().time_since_epoch().count(), std::memory_order_relaxed);
+    mailbox_.take_until(batch, std::min(deadline, mirror_.next_step().value_or(deadline)));
+    Mono now = mono_now();
+    std::size_t handled = 0;
+    for (Event& event : batch) {
+        handle(event, now);
+        if (++handled % kEventsPerStep == 0) {
+            now = mono_now();
+            carry_out(mirror_.step(now), now);
+        }
+    }
+    carry_out(mirror_.step(now), now);
+    const Mirror::Counters counters = mirror_.counters();
+    consul_reachable_.store(counters.reachable && counters.read_once, std::memory_order_relaxed);
+    metrics_.show(counters, mirror_.take_delays());
+}
+
+/// Writes what arrived, as far as Consul takes it at once.
+void Bridge::drain() {
+    const Mono end = mono_now() + kDrainAtMost;
+    // A watch may take a moment to end while NATS does not answer.
+    const auto definitions_ended = std::async(std::launch::async, [this] { definitions_.reset(); });
+    const auto states_ended = std::async(std::launch::async, [this] { states_.reset(); });
+    std::vector<Event> batch;
+    const auto pending = [this] {
+        const Mirror::Counters counters = mirror_.counters();
+        return counters.reachable && counters.pending > 0;
+    };
+    while (pending() && mono_now() < end) turn(batch, end);
+    pool_.reset();
+    definitions_ended.wait();
+    states_ended.wait();
+    const std::size_t left = mirror_.counters().pending;
+    if (left > 0) {
+        spdlog::warn("stopped with {} not written", count_of_targets(left));
+    } else {
+        spdlog::info("stopped");
+    }
+}
+
+void Bridge::on_definition(nats::BucketEvent event) {
+    switch (event.kind) {
+        case nats::BucketEvent::Kind::opened:
+            return;
+        case nats::BucketEvent::Kind::loaded:
+            definitions_loaded_.store(true, std::memory_order_relaxed);
+            return;
+        case nats::BucketEvent::Kind::removed:
+            if (contract::is_target_name(event.key)) mailbox_.post(Undefined{std::move(event.key)});
+            return;
+        case nats::BucketEvent::Kind::value:
+            break;
+    }
+    auto stored = contract::is_target_name(event.key)
+                      ? contract::decode_definition(event.key, event.value)
+                      : tl::unexpected("key '" + event.key + "': expected a target's name");
+    if (stored) {
+        mailbox_.post(Defined{std::move(stored->definition)});
+    } else {
+        refuse(std::string{contract::kTargetsBucket}, "definition", stored.error(), definition_lines_);
+    }
+}
+
+void Bridge::on_state(nats::BucketEvent event) {
+    switch (event.kind) {
+        case nats::BucketEvent::Kind::opened:
+            return;
+        case nats::BucketEvent::Kind::loaded:
+            states_loaded_.store(true, std::memory_order_relaxed);
+            return;
+        case nats::BucketEvent::Kind::removed:
+            if (contract::is_target_name(event.key)) mailbox_.post(Forgotten{std::move(event.key)});
+            return;
+        case nats::BucketEvent::Kind::value:
+            break;
+    }
+    auto state = contract::decode_state(event.key, event.value);
+    if (state) {
+        mailbox_.post(Observed{std::move(*state), {wall_time(event.epoch_us), event.revision}});
+    } else {
+        refuse(std::string{contract::kStateBucket}, std::string{to_string(state.error().cause)},
+               event.key + ": " + state.error().detail, state_lines_);
+    }
+}
+
+void Bridge::refuse(const std::string& bucket, const std::string& cause, const std::string& detail,
+                    runtime::LineLimit& limit) {
+    metrics_.count_refused(bucket, cause);
+    const auto kept_back = limit.allow(mono_now());
+    if (!kept_back) return;
+    spdlog::warn("bucket '{}': refused {}{}", bucket, detail,
+                 *kept_back > 0 ? " (and " + std::to_string(*kept_back) + " before)" : "");
+}
+
+void Bridge::handle(Event& event, Mono now) {
+    if (auto* defined = std::get_if<Defined>(&event)) {
+        mirror_.define(defined->definition, now);
+    } else if (const auto* undefined = std::get_if<Undefined>(&event)) {
+        mirror_.undefine(undefined->target, now);
+    } else if (auto* observed = std::get_if<Observed>(&event)) {
+        mirror_.observe(std::move(observed->state), observed->stamp, now);
+    } else if (const auto* forgotten = std::get_if<Forgotten>(&event)) {
+        mirror_.forget_state(forgotten->target);
+    } else if (const auto* ended = std::get_if<TransactionEnded>(&event)) {
+        mirror_.finished(ended->id, ended->outcome, now);
+    } else if (auto* read = std::get_if<ReadEnded>(&event)) {
+        if (read->snapshot) {
+            mirror_.read(read->id, std::move(*read->snapshot), now);
+        } else {
+            mirror_.read_failed(read->id, read->snapshot.error(), now);
+        }
+    } else {
+        stopping_ = true;
+    }
+}
+
+void Bridge::carry_out(std::vector<Action> actions, Mono now) {
+    for (Action& action : actions) {
+        if (auto* send = std::get_if<SendTransaction>(&action)) {
+            spdlog::debug("transaction {}: {} targets, {} operations", send->id, send->targets,
+                          send->operations);
+            pool_->run([this, id = send->id, body = std::move(send->body)](ConsulClient& client) {
+                const Mono started = mono_now();
+                auto outcome = send_transaction(client, body);
+                metrics_.observe_request(mono_now() - started);
+                // In place, because GCC 12 at -O2 takes the moves of a temporary for uses of uninitialised
+                // memory.
+                mailbox_.post(Event{std::in_place_type<TransactionEnded>, id, std::move(outcome)});
+            });
+        } else if (const auto* everything = std::get_if<ReadEverything>(&action)) {
+            pool_->run([this, id = everything->id](ConsulClient& client) {
+                mailbox_.post(ReadEnded{id, read_everything(client, options_.kv_prefix)});
+            });
+        } else if (auto* some = std::get_if<ReadTargets>(&action)) {
+            pool_->run([this, id = some->id, targets = std::move(some->targets)](ConsulClient& client) {
+                mailbox_.post(ReadEnded{id, read_targets(client, options_.kv_prefix, targets)});
+            });
+        } else {
+            say(std::get<Say>(action), now);
+        }
+    }
+}
+
+void Bridge::say(const Say& line, Mono now) {
+    if (now - lines_since_ >= kLinesWindow) {
+        if (lines_ > kLinesAtOnce) spdlog::warn("{} further lines kept back", lines_ - kLinesAtOnce);
+        lines_since_ = now;
+        lines_ = 0;
+    }
+    if (++lines_ > kLinesAtOnce) return;
+    spdlog::log(line.level == Say::Level::info ? spdlog::level::info : spdlog::level::warn, "{}", line.text);
+}
+
+std::string Bridge::not_ready_because() const {
+    if (!connection_->connected()) return "NATS is not connected";
+    if (!definitions_loaded_.load()) {
+        return "bucket '" + std::string{contract::kTargetsBucket} + "' is not read yet";
+    }
+    if (!states_loaded_.load()) {
+        return "bucket '" + std::string{contract::kStateBucket} + "' is not read yet";
+    }
+    if (!consul_reachable_.load()) return "Consul at " + options_.consul.url + " does not answer";
+    return {};
+}
+
+}  // namespace pgpulse::consul_bridge

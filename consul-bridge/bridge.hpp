@@ -1,0 +1,96 @@
+#pragma once
+
+#include "common/contract/refusal.hpp"
+#include "common/nats/bucket.hpp"
+#include "common/nats/connection.hpp"
+#include "common/runtime/clock.hpp"
+#include "common/runtime/http_endpoint.hpp"
+#include "common/runtime/logging.hpp"
+#include "common/runtime/mailbox.hpp"
+#include "consul-bridge/consul_pool.hpp"
+#include "consul-bridge/metrics.hpp"
+#include "consul-bridge/mirror.hpp"
+#include "consul-bridge/options.hpp"
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace pgpulse::consul_bridge {
+
+/// The shell around the mirror: watches the buckets, carries out what the mirror decides, and tells
+/// monitoring. `run` is the one thread that owns the mirror.
+class Bridge {
+  public:
+    explicit Bridge(Options options);
+    Bridge(const Bridge&) = delete;
+    Bridge& operator=(const Bridge&) = delete;
+
+    /// Works until `stop`. Returns the program's exit code: 0, or 2 where an option cannot be used.
+    int run();
+
+    /// From any thread.
+    void stop();
+
+  private:
+    struct Defined {
+        contract::TargetDefinition definition;
+    };
+    struct Undefined {
+        std::string target;
+    };
+    struct Observed {
+        contract::State state;
+        Stamp stamp;
+    };
+    struct Forgotten {
+        std::string target;
+    };
+    struct TransactionEnded {
+        RequestId id = 0;
+        TransactionOutcome outcome;
+    };
+    struct ReadEnded {
+        RequestId id = 0;
+        tl::expected<Snapshot, std::string> snapshot;
+    };
+    struct Stop {};
+    using Event = std::variant<Defined, Undefined, Observed, Forgotten, TransactionEnded, ReadEnded, Stop>;
+
+    void on_definition(nats::BucketEvent event);
+    void on_state(nats::BucketEvent event);
+    void refuse(const std::string& bucket, const std::string& cause, const std::string& detail,
+                runtime::LineLimit& limit);
+    void handle(Event& event, runtime::Mono now);
+    void carry_out(std::vector<Action> actions, runtime::Mono now);
+    void say(const Say& line, runtime::Mono now);
+    void turn(std::vector<Event>& batch, runtime::Mono deadline);
+    void drain();
+    [[nodiscard]] std::string not_ready_because() const;
+
+    Options options_;
+    Mirror mirror_;
+    Metrics metrics_;
+    runtime::Mailbox<Event> mailbox_;
+    bool stopping_ = false;
+    runtime::LineLimit definition_lines_;  // each of one watch's thread
+    runtime::LineLimit state_lines_;
+    runtime::Mono lines_since_{};
+    std::size_t lines_ = 0;
+
+    // What the HTTP endpoint's threads read.
+    std::atomic<runtime::Mono::rep> turned_at_{0};
+    std::atomic<bool> definitions_loaded_{false};
+    std::atomic<bool> states_loaded_{false};
+    std::atomic<bool> consul_reachable_{false};
+
+    std::unique_ptr<nats::Connection> connection_;
+    std::unique_ptr<ConsulPool> pool_;
+    std::unique_ptr<nats::BucketWatch> definitions_;
+    std::unique_ptr<nats::BucketWatch> states_;
+    std::unique_ptr<runtime::HttpEndpoint> endpoint_;
+};
+
+}  // namespace pgpulse::consul_bridge

@@ -1,0 +1,177 @@
+#include "consul-bridge/consul_client.hpp"
+
+#include <curl/curl.h>
+
+#include <fstream>
+#include <mutex>
+#include <new>
+
+namespace pgpulse::consul_bridge {
+namespace {
+
+constexpr long kConnectTimeoutMs = 2000;
+constexpr long kTotalTimeoutMs = 10'000;
+constexpr long kSilenceSeconds = 10;
+constexpr int kPollMs = 1000;
+
+struct EasyDeleter {
+    void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+};
+struct MultiDeleter {
+    void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
+};
+struct ListDeleter {
+    void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using List = std::unique_ptr<curl_slist, ListDeleter>;
+
+std::size_t take_body(const char* data, std::size_t, std::size_t size, void* to) {
+    static_cast<std::string*>(to)->append(data, size);
+    return size;
+}
+
+void append(List& list, const std::string& line) {
+    curl_slist* head = curl_slist_append(list.get(), line.c_str());
+    if (head == nullptr) throw std::bad_alloc{};
+    // Appending to a list does not move its head.
+    if (!list) list.reset(head);
+}
+
+std::string first_line_of(const std::string& file) {
+    std::ifstream in{file};
+    std::string line;
+    std::getline(in, line);
+    return line;
+}
+
+/// "https://consul.example:8501" reached under another name: "name:8501:consul.example:8501".
+std::string connect_to(const std::string& url, const std::string& server_name, std::string& named_url) {
+    const auto host_at = url.find("://") + 3;
+    const std::string scheme = url.substr(0, host_at);
+    std::string host = url.substr(host_at);
+    std::string port = scheme == "https://" ? "443" : "80";
+    const auto colon = host.rfind(':');
+    if (colon != std::string::npos && host.find(']', colon) == std::string::npos) {
+        port = host.substr(colon + 1);
+        host.resize(colon);
+    }
+    named_url = scheme + server_name + ":" + port;
+    return server_name + ":" + port + ":" + host + ":" + port;
+}
+
+}  // namespace
+
+struct ConsulClient::Handles {
+    std::unique_ptr<CURL, EasyDeleter> easy;
+    std::unique_ptr<CURLM, MultiDeleter> multi;
+    List connect_to;
+    std::string base;  // the URL that requests are made of
+    std::string body;
+    char error[CURL_ERROR_SIZE] = {};
+};
+
+ConsulClient::ConsulClient(ConsulOptions options)
+    : options_(std::move(options)), handles_(std::make_unique<Handles>()) {
+    static std::once_flag initialised;
+    std::call_once(initialised, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+    handles_->easy.reset(curl_easy_init());
+    handles_->multi.reset(curl_multi_init());
+    if (!handles_->easy || !handles_->multi) throw std::bad_alloc{};
+
+    CURL* easy = handles_->easy.get();
+    handles_->base = options_.url;
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    // The agent is on this machine or in its network.
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, handles_->error);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
+    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &handles_->body);
+    if (!options_.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
+    if (!options_.certificate_file.empty()) {
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, options_.certificate_file.c_str());
+    }
+    if (!options_.key_file.empty()) curl_easy_setopt(easy, CURLOPT_SSLKEY, options_.key_file.c_str());
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, options_.verify ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, options_.verify ? 2L : 0L);
+    if (!options_.server_name.empty()) {
+        append(handles_->connect_to, connect_to(options_.url, options_.server_name, handles_->base));
+        curl_easy_setopt(easy, CURLOPT_CONNECT_TO, handles_->connect_to.get());
+    }
+}
+
+ConsulClient::~ConsulClient() = default;
+
+ConsulClient::Result ConsulClient::get(const std::string& path) {
+    CURL* easy = handles_->easy.get();
+    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, nullptr);
+    // A hundred thousand keys may take longer than any one write, as long as they keep coming.
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 0L);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, kSilenceSeconds);
+    return perform(path);
+}
+
+ConsulClient::Result ConsulClient::put(const std::string& path, const std::string& body) {
+    CURL* easy = handles_->easy.get();
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "PUT");
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.c_str());
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, kTotalTimeoutMs);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 0L);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, 0L);
+    return perform(path);
+}
+
+ConsulClient::Result ConsulClient::perform(const std::string& path) {
+    CURL* easy = handles_->easy.get();
+    CURLM* multi = handles_->multi.get();
+    const std::string url = handles_->base + path;
+    curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
+
+    List headers;
+    append(headers, "Content-Type: application/json");
+    append(headers, "Expect:");
+    const std::string token =
+        options_.token_file.empty() ? options_.token : first_line_of(options_.token_file);
+    if (!token.empty()) append(headers, "X-Consul-Token: " + token);
+    if (!options_.name_space.empty()) append(headers, "X-Consul-Namespace: " + options_.name_space);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.get());
+
+    handles_->body.clear();
+    handles_->error[0] = '\0';
+    CURLcode code = CURLE_ABORTED_BY_CALLBACK;
+    curl_multi_add_handle(multi, easy);
+    while (!aborted_.load(std::memory_order_acquire)) {
+        int running = 0;
+        if (curl_multi_perform(multi, &running) != CURLM_OK) break;
+        if (running == 0) {
+            int left = 0;
+            if (const CURLMsg* done = curl_multi_info_read(multi, &left); done != nullptr) {
+                code = done->data.result;
+            }
+            break;
+        }
+        curl_multi_poll(multi, nullptr, 0, kPollMs, nullptr);
+    }
+    curl_multi_remove_handle(multi, easy);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, nullptr);
+    if (code != CURLE_OK) {
+        const char* why = handles_->error[0] != '\0' ? handles_->error : curl_easy_strerror(code);
+        return tl::unexpected("Consul at " + options_.url + " cannot be reached: " + why);
+    }
+    Reply reply;
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &reply.status);
+    reply.body = std::move(handles_->body);
+    return reply;
+}
+
+void ConsulClient::abort() {
+    aborted_.store(true, std::memory_order_release);
+    curl_multi_wakeup(handles_->multi.get());
+}
+
+}  // namespace pgpulse::consul_bridge

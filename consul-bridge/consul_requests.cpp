@@ -1,0 +1,107 @@
+#include "consul-bridge/consul_requests.hpp"
+
+#include "consul-bridge/snapshot.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace pgpulse::consul_bridge {
+namespace {
+
+constexpr long kOk = 200;
+constexpr long kNotFound = 404;
+constexpr long kConflict = 409;
+
+std::string unexpected_answer(const ConsulClient& client, const ConsulClient::Reply& reply) {
+    return "Consul at " + client.url() + " answers " + describe(reply.status, reply.body);
+}
+
+/// Runs read operations, as many as a transaction takes at a time. Consul refuses a transaction that reads
+/// what is not there, and names all such operations: the rest is sent again.
+Parsed run_reads(ConsulClient& client, std::vector<std::string> reads, std::string_view prefix,
+                 Snapshot& to) {
+    while (!reads.empty()) {
+        const std::size_t count = std::min(reads.size(), kMaxOperations);
+        std::string body = "[";
+        for (std::size_t i = 0; i < count; ++i) body += (i > 0 ? "," : "") + reads[reads.size() - count + i];
+        body += "]";
+        const auto reply = client.put("/v1/txn", body);
+        if (!reply) return tl::unexpected(reply.error());
+        if (reply->status == kOk) {
+            if (auto parsed = add_results(reply->body, prefix, to); !parsed) return parsed;
+            reads.resize(reads.size() - count);
+            continue;
+        }
+        std::set<std::size_t> absent;
+        if (reply->status == kConflict) {
+            for (const auto& fault : read_faults(reply->body)) {
+                if (fault.operation < count) absent.insert(reads.size() - count + fault.operation);
+            }
+        }
+        if (absent.empty()) return tl::unexpected(unexpected_answer(client, *reply));
+        std::for_each(absent.rbegin(), absent.rend(), [&reads](std::size_t at) {
+            reads.erase(reads.begin() + static_cast<std::ptrdiff_t>(at));
+        });
+    }
+    return {};
+}
+
+}  // namespace
+
+TransactionOutcome send_transaction(ConsulClient& client, const std::string& body) {
+    const auto reply = client.put("/v1/txn", body);
+    if (!reply) return Unreachable{reply.error()};
+    auto outcome = read_outcome(reply->status, reply->body);
+    // A new value, because GCC 14 at -O2 takes a change of the one in the variant for a wrong delete.
+    if (std::holds_alternative<Unreachable>(outcome)) return Unreachable{unexpected_answer(client, *reply)};
+    return outcome;
+}
+
+tl::expected<Snapshot, std::string> read_everything(ConsulClient& client, std::string_view prefix) {
+    Snapshot snapshot;
+    const auto read = [&client](const std::string& path, auto add) -> Parsed {
+        const auto reply = client.get(path);
+        if (!reply) return tl::unexpected(reply.error());
+        if (reply->status == kNotFound) return {};  // no key there yet
+        if (reply->status != kOk) return tl::unexpected(unexpected_answer(client, *reply));
+        return add(reply->body);
+    };
+    const std::string ours = "node-meta=" + std::string{kManagedByKey} + ":" + std::string{kManagedByValue};
+    if (auto read_nodes = read("/v1/catalog/nodes?" + ours,
+                               [&](const std::string& body) { return add_nodes(body, snapshot); });
+        !read_nodes) {
+        return tl::unexpected(read_nodes.error());
+    }
+    std::vector<std::string> nodes;
+    nodes.reserve(snapshot.size());
+    for (const auto& entry : snapshot) nodes.push_back(entry.first);
+    if (auto read_checks = read("/v1/health/state/any?" + ours,
+                                [&](const std::string& body) { return add_checks(body, snapshot); });
+        !read_checks) {
+        return tl::unexpected(read_checks.error());
+    }
+    if (auto read_services = run_reads(client, reads_of_services(nodes), prefix, snapshot); !read_services) {
+        return tl::unexpected(read_services.error());
+    }
+    if (auto read_values = read("/v1/kv/" + std::string{prefix} + "?recurse",
+                                [&](const std::string& body) { return add_values(body, prefix, snapshot); });
+        !read_values) {
+        return tl::unexpected(read_values.error());
+    }
+    return snapshot;
+}
+
+tl::expected<Snapshot, std::string> read_targets(ConsulClient& client, std::string_view prefix,
+                                                 const std::vector<std::string>& targets) {
+    Snapshot snapshot;
+    std::vector<std::string> reads;
+    for (const std::string& target : targets) {
+        std::ranges::move(reads_of_target(target, prefix), std::back_inserter(reads));
+    }
+    if (auto done = run_reads(client, std::move(reads), prefix, snapshot); !done) {
+        return tl::unexpected(done.error());
+    }
+    return snapshot;
+}
+
+}  // namespace pgpulse::consul_bridge

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "consul-bridge/consul_client.hpp"
+#include "consul-bridge/documents.hpp"
+#include "consul-bridge/transaction.hpp"
+
+#include <tl/expected.hpp>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+// What a bridge asks of Consul. Each call blocks until it is answered.
+namespace pgpulse::consul_bridge {
+
+TransactionOutcome send_transaction(ConsulClient& client, const std::string& body);
+
+/// Every node that pgpulse manages with its service and checks, and every KV value below `prefix`. Not one
+/// point in time. Error: one line.
+tl::expected<Snapshot, std::string> read_everything(ConsulClient& client, std::string_view prefix);
+
+/// These targets, whoever made their nodes. What Consul denies to read looks as if it were not there.
+tl::expected<Snapshot, std::string> read_targets(ConsulClient& client, std::string_view prefix,
+                                                 const std::vector<std::string>& targets);
+
+}  // namespace pgpulse::consul_bridge

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+
+namespace pgpulse::consul_bridge {
+
+using Mono = std::chrono::steady_clock::time_point;
+
+/// Whether Consul answers, and when it is tried again while it does not. Pure.
+class Contact {
+  public:
+    static constexpr std::chrono::milliseconds kFirstPause{1000};
+    static constexpr std::chrono::milliseconds kLongestPause{5000};
+
+    [[nodiscard]] bool present() const { return present_; }
+
+    /// True when one request may try whether Consul is back; `open` requests are under way.
+    [[nodiscard]] bool may_try(std::size_t open, Mono now) const {
+        return !present_ && open == 0 && now >= retry_at_;
+    }
+
+    [[nodiscard]] Mono retry_at() const { return retry_at_; }
+
+    /// Call when such a request is sent.
+    void trying() { trying_ = true; }
+
+    /// Consul answered. The time it was away, if it was; empty also at the first contact.
+    std::optional<std::chrono::nanoseconds> heard(Mono now) {
+        if (present_) return std::nullopt;
+        present_ = true;
+        trying_ = false;
+        pause_ = kFirstPause;
+        std::optional<std::chrono::nanoseconds> away;
+        if (ever_ && lost_at_) away = now - *lost_at_;
+        ever_ = true;
+        lost_at_.reset();
+        return away;
+    }
+
+    /// A request failed. True when that is news: the first failure since Consul last answered, or at all.
+    bool lost(Mono now) {
+        const bool news = !lost_at_;
+        if (news) {
+            lost_at_ = now;
+            pause_ = kFirstPause;
+        } else if (trying_) {
+            pause_ = std::min(2 * pause_, kLongestPause);
+        }
+        present_ = false;
+        trying_ = false;
+        retry_at_ = now + pause_;
+        return news;
+    }
+
+    /// True once Consul has answered.
+    [[nodiscard]] bool ever() const { return ever_; }
+
+  private:
+    bool present_ = false;
+    bool ever_ = false;
+    bool trying_ = false;
+    std::optional<Mono> lost_at_;
+    Mono retry_at_{};
+    std::chrono::milliseconds pause_{kFirstPause};
+};
+
+}  // namespace pgpulse::consul_bridge

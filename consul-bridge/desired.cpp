@@ -1,0 +1,165 @@
+#include "consul-bridge/desired.hpp"
+
+#include "common/contract/vocabulary.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace pgpulse::consul_bridge {
+namespace {
+
+using contract::Health;
+
+constexpr std::string_view kPassing = "passing";
+constexpr std::string_view kWarning = "warning";
+constexpr std::string_view kCritical = "critical";
+
+std::string_view status_of(Health health) {
+    switch (health) {
+        case Health::up:
+            return kPassing;
+        case Health::down:
+            return kCritical;
+        case Health::unknown:
+            break;
+    }
+    return kWarning;
+}
+
+/// A second's precision is enough for a person: "2026-01-02T14:03:11Z".
+std::string seconds_only(contract::WallTime time) {
+    return contract::to_rfc3339(time).substr(0, std::string_view{"2026-01-02T14:03:11"}.size()) + "Z";
+}
+
+std::string_view observation(const contract::State& state) {
+    if (state.state == Health::unknown && state.reason == contract::Reason::ok) return "not known";
+    return contract::in_words(state.reason);
+}
+
+/// "down since 2026-01-02T14:03:11Z: connection refused, seen by 3 of 3 observers"
+std::string readiness(const contract::State& state) {
+    std::string text{to_string(state.state)};
+    text += " since " + seconds_only(state.since) + ": ";
+    text += observation(state);
+    if (state.state == Health::unknown || state.evidence.empty()) return text;
+    const auto opinion = state.state == Health::up ? contract::Opinion::up : contract::Opinion::down;
+    const auto agree = std::ranges::count(state.evidence, opinion, &contract::Evidence::opinion);
+    const std::size_t all = state.evidence.size();
+    text += ", seen by " + std::to_string(agree) + " of " + std::to_string(all);
+    text += all == 1 ? " observer" : " observers";
+    return text;
+}
+
+Check role_check(const contract::TargetDefinition& definition, contract::Role expected_role,
+                 const contract::State& state) {
+    const std::string_view expected = to_string(expected_role);
+    Check check;
+    check.id = definition.name + "-is" + std::string{expected};
+    check.name = "PG is " + std::string{expected};
+    check.service_name = definition.service;
+    if (state.state != Health::up) {
+        check.status = status_of(state.state);
+        check.output = readiness(state);
+    } else if (!state.role) {
+        check.status = kWarning;
+        check.output = "the role is not known";
+    } else {
+        check.status = *state.role == expected_role ? kPassing : kCritical;
+        check.output = "is " + std::string{to_string(*state.role)};
+        if (check.status == kCritical) check.output += ", expected " + std::string{expected};
+    }
+    return check;
+}
+
+std::vector<Check> checks_of(const contract::TargetDefinition& definition, const contract::State& state) {
+    std::vector<Check> checks;
+    checks.push_back({definition.name + "-isready", "PG is ready", std::string{status_of(state.state)},
+                      readiness(state), definition.service});
+    if (definition.expect_role) checks.push_back(role_check(definition, *definition.expect_role, state));
+    if (state.maintenance) {
+        // The id and name by which Consul's own programs know a service under maintenance.
+        checks.push_back({"_service_maintenance:" + definition.name, "Service Maintenance Mode",
+                          std::string{kCritical}, "under maintenance", definition.service});
+    }
+    std::ranges::sort(checks, {}, &Check::id);
+    return checks;
+}
+
+std::string value_of(const contract::TargetDefinition& definition, const contract::State& state,
+                     const Stamp& stamp) {
+    nlohmann::ordered_json json{
+        {"v", contract::kVersion},
+        {"target", definition.name},
+        {"state", to_string(state.state)},
+        {"reason", to_string(state.reason)},
+        {"since", contract::to_rfc3339(state.since)},
+        {"transition", state.transition},
+    };
+    if (state.previous) json["previous"] = to_string(*state.previous);
+    if (state.role) json["role"] = to_string(*state.role);
+    if (state.writable) json["writable"] = *state.writable;
+    json["service"] = definition.service;
+    json["address"] = definition.address;
+    json["port"] = definition.port;
+    json["updated_at"] = contract::to_rfc3339(state.decided_at);
+    json["epoch"] = contract::to_rfc3339(stamp.epoch);
+    json["revision"] = stamp.revision;
+    return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace
+
+std::vector<std::string> check_ids_of(std::string_view target) {
+    const std::string name{target};
+    return {"_service_maintenance:" + name, name + "-isprimary", name + "-isready", name + "-isreplica"};
+}
+
+bool is_check_of(std::string_view target, std::string_view check_id) {
+    const auto ids = check_ids_of(target);
+    return std::ranges::find(ids, check_id) != ids.end();
+}
+
+Documents desired(const contract::TargetDefinition& definition, const contract::State& state,
+                  const Stamp& stamp) {
+    Documents documents;
+    documents.node.address = definition.address;
+    documents.node.meta = {{"external-node", "true"},
+                           {"external-probe", "false"},
+                           {std::string{kManagedByKey}, std::string{kManagedByValue}}};
+    documents.service.name = definition.service;
+    documents.service.address = definition.address;
+    documents.service.port = definition.port;
+    documents.service.tags = definition.tags;
+    if (state.role) {
+        const std::string role{to_string(*state.role)};
+        if (std::ranges::find(documents.service.tags, role) == documents.service.tags.end()) {
+            documents.service.tags.push_back(role);
+        }
+    }
+    documents.service.meta = definition.meta;
+    documents.checks = checks_of(definition, state);
+    documents.value = value_of(definition, state, stamp);
+    documents.stamp = stamp;
+    return documents;
+}
+
+std::optional<Stamp> stamp_of(std::string_view target, std::string_view value) {
+    const auto json = nlohmann::json::parse(value, nullptr, false);
+    if (!json.is_object()) return std::nullopt;
+    const auto is = [&json](const char* key, auto&& test) {
+        const auto it = json.find(key);
+        return it != json.end() && test(*it);
+    };
+    const bool ours =
+        is("v", [](const auto& v) { return v == contract::kVersion; }) &&
+        is("target", [target](const auto& name) { return name.is_string() && name == target; }) &&
+        is("epoch", [](const auto& epoch) { return epoch.is_string(); }) &&
+        is("revision", [](const auto& revision) { return revision.is_number_unsigned(); });
+    if (!ours) return std::nullopt;
+    const auto epoch = contract::parse_rfc3339(json["epoch"].get_ref<const std::string&>());
+    if (!epoch) return std::nullopt;
+    return Stamp{*epoch, json["revision"].get<std::uint64_t>()};
+}
+
+}  // namespace pgpulse::consul_bridge

@@ -1,0 +1,19 @@
+#pragma once
+
+#include "common/contract/state.hpp"
+#include "common/contract/target.hpp"
+#include "consul-bridge/documents.hpp"
+
+#include <string_view>
+
+namespace pgpulse::consul_bridge {
+
+/// What Consul shall say of a target in this state. `stamp` is the state's place in its bucket. Nothing in it
+/// depends on when it is asked: the same state makes the same documents.
+Documents desired(const contract::TargetDefinition& definition, const contract::State& state,
+                  const Stamp& stamp);
+
+/// The stamp of a KV value, empty where the value is not a version 1 document of this target.
+std::optional<Stamp> stamp_of(std::string_view target, std::string_view value);
+
+}  // namespace pgpulse::consul_bridge

@@ -1,0 +1,34 @@
+#pragma once
+
+#include "consul-bridge/documents.hpp"
+#include "consul-bridge/operation.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgpulse::consul_bridge {
+
+/// Why nothing is written although Consul says something else.
+enum class Obstacle {
+    none,
+    foreign_node,   // a node of this name that pgpulse did not make
+    foreign_value,  // a KV value at this key that pgpulse did not write
+    newer_value,    // Consul holds a later revision of the same bucket
+};
+
+/// What has to be written, and nothing that is so already. With an obstacle there are no operations.
+struct Difference {
+    std::vector<Operation> operations;  // in the order in which Consul must see them
+    Obstacle obstacle = Obstacle::none;
+};
+
+/// Makes Consul say `wanted`. Every such list begins with an operation on the KV key, which refuses the whole
+/// if another writer came first. `key`: the target's KV key.
+Difference to_register(const std::string& target, const std::string& key, const Documents& wanted,
+                       const Held& held);
+
+/// Takes the target out of Consul: its node with all that hangs on it, and its KV key; only what is ours.
+Difference to_deregister(const std::string& target, const std::string& key, const Held& held);
+
+}  // namespace pgpulse::consul_bridge

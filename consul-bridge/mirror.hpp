@@ -1,0 +1,191 @@
+#pragma once
+
+#include "common/contract/state.hpp"
+#include "common/contract/target.hpp"
+#include "consul-bridge/contact.hpp"
+#include "consul-bridge/difference.hpp"
+#include "consul-bridge/documents.hpp"
+#include "consul-bridge/transaction.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+namespace pgpulse::consul_bridge {
+
+/// Numbers the mirror's requests; a later one is greater.
+using RequestId = std::uint64_t;
+
+struct SendTransaction {
+    RequestId id = 0;
+    std::string body;
+    std::size_t targets = 0;
+    std::size_t operations = 0;
+};
+
+/// Read all that pgpulse manages in Consul.
+struct ReadEverything {
+    RequestId id = 0;
+};
+
+/// Read what Consul holds for these targets, whoever made it.
+struct ReadTargets {
+    RequestId id = 0;
+    std::vector<std::string> targets;
+};
+
+struct Say {
+    enum class Level { info, warning };
+    Level level = Level::info;
+    std::string text;  // one line
+};
+
+using Action = std::variant<SendTransaction, ReadEverything, ReadTargets, Say>;
+
+/// For a log: "1 target", "2 targets".
+std::string count_of_targets(std::size_t number);
+
+/// Decides what is written to Consul and when. Pure: events and `now` go in, `step` answers with actions.
+///
+/// The rules:
+///  1. Nothing is written before everything was read.
+///  2. A target is written once it has a definition and a state; its latest state alone counts.
+///  3. Nothing unchanged is written (`to_register`).
+///  4. One transaction carries whole targets; a target is in one request at a time.
+///  5. Where operations are refused, their targets are read again and rebuilt; the others are sent again.
+///  6. A target that is refused again waits, 1 s first and 15 s at most, and so harms nobody else.
+///  7. A delete marker in `health_targets` deregisters. Absence never does.
+///  8. While Consul is away one request at a time tries it, after 1 s first and 5 s at most. When it answers,
+///     what is pending goes first, then everything is read.
+///  9. Everything is read again a `reconcile_interval` after the last time, and differences are repaired.
+/// 10. What was read tells nothing of a target that was written since the reading began.
+class Mirror {
+  public:
+    struct Settings {
+        std::string kv_prefix = "health/";
+        std::size_t transactions_in_flight = 4;
+        std::chrono::milliseconds reconcile_interval{60'000};
+    };
+
+    /// Counts since the start, for metrics.
+    struct Counters {
+        std::uint64_t transactions_committed = 0;
+        std::uint64_t transactions_refused = 0;
+        std::uint64_t transactions_rejected = 0;
+        std::uint64_t transactions_unreachable = 0;
+        std::uint64_t operations_committed = 0;
+        std::uint64_t conflicts = 0;  // targets of refused operations
+        std::uint64_t repairs = 0;    // targets that somebody else had changed in Consul
+        std::uint64_t reconciles = 0;
+        std::size_t targets = 0;  // with a definition and a state
+        std::size_t pending = 0;  // not yet as they shall be
+        bool read_once = false;
+        bool reachable = false;
+    };
+
+    explicit Mirror(Settings settings) : settings_(std::move(settings)) {}
+
+    void define(const contract::TargetDefinition& definition, Mono now);
+    void undefine(const std::string& target, Mono now);
+    /// An older revision of the same epoch than the one held is ignored.
+    void observe(contract::State state, const Stamp& stamp, Mono now);
+    /// The target's state was deleted: what Consul says stays until the definition goes too.
+    void forget_state(const std::string& target);
+
+    void finished(RequestId id, const TransactionOutcome& outcome, Mono now);
+    /// Answers ReadEverything or ReadTargets.
+    void read(RequestId id, Snapshot snapshot, Mono now);
+    void read_failed(RequestId id, const std::string& text, Mono now);
+
+    std::vector<Action> step(Mono now);
+
+    /// When `step` has something to do even if nothing happens. Never where an answer is awaited.
+    [[nodiscard]] std::optional<Mono> next_step() const;
+
+    [[nodiscard]] Counters counters() const;
+
+    /// From the moment a target differed until Consul had it, of those committed since the last call.
+    std::vector<std::chrono::nanoseconds> take_delays();
+
+  private:
+    enum class Phase {
+        settled,    // nothing to do
+        queued,     // waits for a transaction
+        written,    // in a transaction
+        unread,     // waits for a read of its own
+        reading,    // in a read of its own
+        held_back,  // was refused; waits in `held_back_`
+    };
+
+    /// In the queue.
+    enum class Place { first, last };
+
+    struct Target {
+        std::string name;
+        std::optional<contract::TargetDefinition> definition;
+        bool removed = false;
+        std::optional<contract::State> state;
+        Stamp stamp;
+        Held held;
+        Phase phase = Phase::settled;
+        Obstacle obstacle = Obstacle::none;
+        bool told_obstacle = false;
+        bool alone = false;                // its transaction was rejected: send it by itself
+        unsigned refusals = 0;             // since it was last as it shall be
+        RequestId touched = 0;             // no read up to this one tells anything of it
+        std::optional<Mono> unsent_since;  // the oldest event that is in no transaction
+        std::optional<Mono> sent_since;    // the oldest event in the open transaction
+    };
+
+    [[nodiscard]] std::string key_of(const Target& target) const { return settings_.kv_prefix + target.name; }
+    Target& target(const std::string& name);
+    [[nodiscard]] Difference difference(const Target& target) const;
+    void move_to(Target& target, Phase phase, Place place = Place::last);
+    void examine(Target& target);
+    void note_obstacle(Target& target, Obstacle obstacle);
+    void refuse(Target& target, const std::string& what, Mono now);
+    void hold_back(Target& target, const std::string& what, Mono now);
+    void unsend(Target& target);
+    void commit(const Transaction& transaction, const Committed& committed, Mono now);
+    void split(const Transaction& transaction, const Refused& refused, Mono now);
+    void retry_alone(const Transaction& transaction, const Rejected& rejected, Mono now);
+    void take_everything(RequestId id, Snapshot& snapshot, Mono now);
+    void take_targets(const std::vector<std::string>& names, Snapshot& snapshot);
+    void heard(Mono now);
+    void lost(const std::string& text, Mono now);
+    void say_caught_up();
+    void send_transaction();
+    void send_read_targets();
+    void send_read_everything();
+    void say(Say::Level level, std::string text);
+    [[nodiscard]] std::size_t open_requests() const;
+
+    Settings settings_;
+    std::unordered_map<std::string, Target> targets_;
+    std::deque<Target*> queue_;
+    std::deque<Target*> unread_;
+    std::multimap<Mono, Target*> held_back_;
+
+    RequestId last_request_ = 0;
+    std::map<RequestId, Transaction> transactions_;
+    std::map<RequestId, std::vector<std::string>> target_reads_;
+    std::optional<RequestId> everything_;
+    bool read_once_ = false;
+    Mono reconcile_at_{};
+
+    Contact contact_;
+    std::optional<std::chrono::nanoseconds> returned_after_;  // while what waited is written
+    std::size_t caught_up_ = 0;
+
+    Counters counters_;
+    std::vector<std::chrono::nanoseconds> delays_;
+    std::vector<Action> actions_;
+};
+
+}  // namespace pgpulse::consul_bridge

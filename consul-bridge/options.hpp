@@ -1,0 +1,32 @@
+#pragma once
+
+#include "common/runtime/options.hpp"
+#include "consul-bridge/consul_options.hpp"
+
+#include <tl/expected.hpp>
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+namespace pgpulse::consul_bridge {
+
+struct Options {
+    runtime::CommonOptions common;
+    ConsulOptions consul;
+    std::string kv_prefix = "health/";
+    std::chrono::milliseconds reconcile_interval{60'000};
+};
+
+/// Reads the command line, the environment and the configuration file. The program ends with the code where
+/// there is one.
+std::optional<int> read_options(int argc, char** argv, Options& options);
+
+/// A Consul address as users write it ("127.0.0.1:8500", "https://consul.example:8501") as a URL without a
+/// path. `tls`: what an address without a scheme means. Error: what was expected.
+tl::expected<std::string, std::string> to_consul_url(const std::string& address, bool tls);
+
+/// Empty, or what is expected of --kv-prefix.
+std::optional<std::string> fault_of_prefix(const std::string& prefix);
+
+}  // namespace pgpulse::consul_bridge

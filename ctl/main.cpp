@@ -1,0 +1,18 @@
+#include "common/runtime/logging.hpp"
+#include "ctl/options.hpp"
+#include "ctl/status.hpp"
+#include "ctl/watch.hpp"
+
+int main(int argc, char** argv) {
+    using namespace pgpulse;
+    const auto options = ctl::read_options(argc, argv);
+    if (!options) return options.error();
+    // Standard output belongs to the answer; standard error to what an operator must know.
+    runtime::set_up_logging("pgpulse", "warn", "text");
+    switch (options->command) {
+        case ctl::Command::status:
+            return ctl::run_status(*options);
+        case ctl::Command::watch:
+            return ctl::run_watch(*options);
+    }
+}

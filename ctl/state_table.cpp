@@ -1,0 +1,77 @@
+#include "ctl/state_table.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+namespace pgpulse::ctl {
+namespace {
+
+using Row = std::array<std::string, 6>;
+constexpr std::size_t kStateColumn = 1;
+
+std::string reason_of(const contract::State& state) {
+    std::string text{contract::to_string(state.reason)};
+    if (state.maintenance) text += ", maintenance";
+    for (std::size_t i = 0; i < state.conflicts_with.size(); ++i) {
+        text += (i == 0 ? ", conflicts with " : " ") + state.conflicts_with[i];
+    }
+    return text;
+}
+
+/// "2/3": of three voters two hold the opinion the state stands for.
+std::string observers_of(const contract::State& state) {
+    const auto opinion = state.state == contract::Health::up     ? contract::Opinion::up
+                         : state.state == contract::Health::down ? contract::Opinion::down
+                                                                 : contract::Opinion::undecided;
+    const auto agreeing = std::ranges::count(state.evidence, opinion, &contract::Evidence::opinion);
+    return std::to_string(agreeing) + "/" + std::to_string(state.evidence.size());
+}
+
+const char* colour_of(contract::Health state) {
+    switch (state) {
+        case contract::Health::up:
+            return "\x1b[32m";
+        case contract::Health::down:
+            return "\x1b[31m";
+        case contract::Health::unknown:
+            return "\x1b[33m";
+    }
+    return "";
+}
+
+}  // namespace
+
+std::string state_table(const std::vector<contract::State>& states, bool colours) {
+    std::vector<Row> rows{{"TARGET", "STATE", "SINCE", "REASON", "OBSERVERS", "TRANSITION"}};
+    for (const contract::State& state : states) {
+        rows.push_back({state.target, std::string{contract::to_string(state.state)},
+                        contract::to_rfc3339(state.since), reason_of(state), observers_of(state),
+                        std::to_string(state.transition)});
+    }
+    std::array<std::size_t, 6> widths{};
+    for (const Row& row : rows) {
+        for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    }
+    std::string text;
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        for (std::size_t i = 0; i < rows[r].size(); ++i) {
+            const bool coloured = colours && r > 0 && i == kStateColumn;
+            if (coloured) text += colour_of(states[r - 1].state);
+            text += rows[r][i];
+            if (coloured) text += "\x1b[0m";
+            if (i + 1 < rows[r].size()) text.append(widths[i] - rows[r][i].size() + 2, ' ');
+        }
+        text += '\n';
+    }
+    return text;
+}
+
+bool colours_wanted() {
+    const char* no_color = std::getenv("NO_COLOR");
+    return isatty(STDOUT_FILENO) == 1 && (no_color == nullptr || *no_color == '\0');
+}
+
+}  // namespace pgpulse::ctl

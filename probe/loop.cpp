@@ -1,0 +1,243 @@
+#include "probe/loop.hpp"
+
+#include "common/runtime/clock.hpp"
+#include "common/runtime/logging.hpp"
+#include "probe/ping.hpp"
+#include "probe/resolver.hpp"
+
+#include <asio/io_context.hpp>
+#include <asio/post.hpp>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <thread>
+#include <unordered_map>
+
+namespace pgpulse::probe {
+namespace {
+
+using contract::Reason;
+using contract::Verdict;
+
+// So many sockets are served before the core hears the time again, however many are ready, and so many pings
+// are started before sockets are served again, however many are due.
+constexpr int kHandlersPerTurn = 256;
+constexpr std::size_t kStartsPerTurn = 64;
+constexpr std::chrono::seconds kTurningWithin{1};
+constexpr std::chrono::seconds kFaultLines{1};
+constexpr std::chrono::seconds kTargetLines{1};
+
+double in_seconds(std::chrono::nanoseconds duration) {
+    return std::chrono::duration<double>(duration).count();
+}
+
+}  // namespace
+
+struct Loop::Impl {
+    /// How to connect to a target, by the target's index.
+    struct Endpoint {
+        contract::TargetDefinition definition;
+        std::optional<ConnectionParameters> parameters;  // empty: its name has not been found
+        std::vector<PingId> waiting;                     // for the first lookup of its name
+        bool has_host_name = false;
+        bool present = false;
+    };
+
+    /// A host name that is followed for the targets that have it.
+    struct Host {
+        std::vector<TargetIndex> targets;
+        bool looked_up = false;
+        std::vector<std::string> addresses;  // the last ones found
+    };
+
+    Impl(Worker::Identity identity, Schedule::Limits limits, Publisher& to, Metrics& counters)
+        : publisher(to), metrics(counters), worker(std::move(identity), limits) {}
+
+    Publisher& publisher;
+    Metrics& metrics;
+    asio::io_context io{1};
+    asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
+    Worker worker;
+    PingEngine engine{io, [this](PingId ping, const PingResult& result) { finished(ping, result); }};
+    Resolver resolver{[this](const std::string& name, std::vector<std::string> addresses) {
+        asio::post(io, [this, name, addresses = std::move(addresses)] { resolved(name, addresses); });
+    }};
+    std::vector<Endpoint> endpoints;
+    std::unordered_map<std::string, Host> hosts;
+    std::vector<Action> actions;
+    std::vector<contract::Ping> results;
+    runtime::LineLimit refused_lines{kFaultLines};
+    std::size_t targets_said = 0;
+    Mono targets_said_at{};
+    std::atomic<Mono::rep> turned_at{Mono::clock::now().time_since_epoch().count()};
+    std::atomic<bool> stop{false};
+    std::thread thread;
+
+    void run() {
+        while (!stop.load(std::memory_order_relaxed)) {
+            const Mono before = runtime::mono_now();
+            const Mono latest = before + Worker::kLongestTurn;
+            const Mono due = std::min(latest, worker.next_due(before));
+            if (due > before) io.run_one_until(due);
+            int handled = 0;
+            while (handled < kHandlersPerTurn && io.poll_one() != 0) ++handled;
+            const Mono now = runtime::mono_now();
+            worker.tick(now, handled < kHandlersPerTurn ? kStartsPerTurn : 0, actions);
+            for (const Action& action : actions) {
+                if (const auto* const start = std::get_if<StartPing>(&action)) {
+                    metrics.observe_lateness(in_seconds(now - start->due));
+                    begin(start->ping, start->target);
+                } else {
+                    expire(std::get<ExpirePing>(action).ping);
+                }
+            }
+            actions.clear();
+            publisher.push(results);
+            metrics.set_targets(static_cast<double>(worker.targets()));
+            metrics.set_in_flight(worker.in_flight());
+            metrics.set_stalled_seconds(in_seconds(worker.stalled_for()));
+            say_targets(now);
+            turned_at.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+        }
+    }
+
+    void say_targets(Mono now) {
+        if (worker.targets() == targets_said || now - targets_said_at < kTargetLines) return;
+        targets_said = worker.targets();
+        targets_said_at = now;
+        spdlog::info("targets pinged: {}", targets_said);
+    }
+
+    void begin(PingId ping, TargetIndex target) {
+        Endpoint& endpoint = endpoints[target];
+        if (endpoint.parameters) {
+            engine.start(ping, *endpoint.parameters);
+        } else if (hosts.at(endpoint.definition.address).looked_up) {
+            finished(ping, {Verdict::no_response, Reason::dns, {}, std::nullopt});
+        } else {
+            endpoint.waiting.push_back(ping);
+        }
+    }
+
+    void expire(PingId ping) {
+        // What the engine does not know waits for the first lookup of its target's name.
+        const PingResult no_name{Verdict::no_response, Reason::dns, {}, std::nullopt};
+        finished(ping, engine.expire(ping).value_or(no_name));
+    }
+
+    void finished(PingId id, const PingResult& result) {
+        if (result.verdict == Verdict::no_response && worker.under_way(id)) {
+            // A server that has moved is found sooner where its old address is doubted.
+            const Endpoint& endpoint = endpoints[worker.target_of(id)];
+            if (endpoint.has_host_name) resolver.doubt(endpoint.definition.address);
+        }
+        auto ping = worker.finished(id, result, runtime::mono_now(), runtime::wall_now());
+        if (!ping) return;
+        metrics.count_ping(ping->verdict, ping->reason);
+        if (result.rtt) metrics.observe_rtt(in_seconds(*result.rtt));
+        results.push_back(std::move(*ping));
+    }
+
+    void apply(const TargetChange& change) {
+        if (const auto* const put = std::get_if<TargetPut>(&change)) {
+            apply(put->definition);
+        } else if (const auto* const removed = std::get_if<TargetRemoved>(&change)) {
+            const auto index = worker.remove_target(removed->name);
+            if (!index) return;
+            spdlog::debug("target {} was removed", removed->name);
+            forget_host(*index);
+            endpoints[*index] = {};
+        } else {
+            metrics.count_refused_definition();
+            if (const auto kept_back = refused_lines.allow(runtime::mono_now())) {
+                spdlog::error(
+                    "bucket of targets: {}; the last good definition stays in force ({} lines like "
+                    "this kept back)",
+                    std::get<DefinitionRefused>(change).fault, *kept_back);
+            }
+        }
+    }
+
+    void apply(const contract::TargetDefinition& definition) {
+        const TargetIndex index = worker.put_target(definition, runtime::mono_now());
+        if (index >= endpoints.size()) endpoints.resize(index + 1);
+        Endpoint& endpoint = endpoints[index];
+        if (endpoint.present && same_endpoint(endpoint.definition, definition)) return;
+        spdlog::debug("target {} is at {}:{}", definition.name, definition.address, definition.port);
+        if (definition.mode == contract::Mode::session && endpoint.definition.mode != definition.mode) {
+            spdlog::warn("target {}: mode 'session' is not there yet: pinged by fresh connections",
+                         definition.name);
+        }
+        forget_host(index);
+        endpoint = {};
+        endpoint.definition = definition;
+        endpoint.present = true;
+        if (is_numeric_address(definition.address)) {
+            endpoint.parameters.emplace(definition, std::vector{definition.address});
+            return;
+        }
+        endpoint.has_host_name = true;
+        Host& host = hosts[definition.address];
+        host.targets.push_back(index);
+        if (!host.addresses.empty()) endpoint.parameters.emplace(definition, host.addresses);
+        resolver.follow(definition.address);
+    }
+
+    void forget_host(TargetIndex index) {
+        const auto host = hosts.find(endpoints[index].definition.address);
+        if (host == hosts.end()) return;
+        std::erase(host->second.targets, index);
+        if (!host->second.targets.empty()) return;
+        resolver.forget(host->first);
+        hosts.erase(host);
+    }
+
+    void resolved(const std::string& name, const std::vector<std::string>& addresses) {
+        const auto found = hosts.find(name);
+        if (found == hosts.end()) return;
+        Host& host = found->second;
+        if (addresses.empty() && !host.looked_up)
+            spdlog::warn("host name '{}' is not found; trying again", name);
+        const bool first = !std::exchange(host.looked_up, true);
+        // While a name is not answered its last good addresses stay in use.
+        const bool other = !addresses.empty() && addresses != host.addresses;
+        if (other) host.addresses = addresses;
+        if (!first && !other) return;
+        for (const TargetIndex index : host.targets) {
+            Endpoint& endpoint = endpoints[index];
+            if (other) endpoint.parameters.emplace(endpoint.definition, host.addresses);
+            const std::vector<PingId> waiting = std::exchange(endpoint.waiting, {});
+            // A ping that expired while it waited is over, and its slot may be another's by now.
+            for (const PingId ping : waiting) {
+                if (worker.under_way(ping)) begin(ping, index);
+            }
+        }
+    }
+};
+
+Loop::Loop(Worker::Identity identity, Schedule::Limits limits, Publisher& publisher, Metrics& metrics)
+    : impl_(std::make_unique<Impl>(std::move(identity), limits, publisher, metrics)) {
+    impl_->thread = std::thread{[impl = impl_.get()] { impl->run(); }};
+}
+
+Loop::~Loop() { stop(); }
+
+void Loop::stop() {
+    if (!impl_->thread.joinable()) return;
+    impl_->stop.store(true);
+    asio::post(impl_->io, [] {});
+    impl_->thread.join();
+}
+
+void Loop::change_targets(std::vector<TargetChange> changes) {
+    asio::post(impl_->io, [impl = impl_.get(), changes = std::move(changes)] {
+        for (const TargetChange& change : changes) impl->apply(change);
+    });
+}
+
+bool Loop::turning() const {
+    const Mono turned{Mono::duration{impl_->turned_at.load(std::memory_order_relaxed)}};
+    return runtime::mono_now() - turned < kTurningWithin;
+}
+
+}  // namespace pgpulse::probe

@@ -1,0 +1,166 @@
+#include "common/nats/connection.hpp"
+#include "common/runtime/http_endpoint.hpp"
+#include "common/runtime/signals.hpp"
+#include "probe/connection_parameters.hpp"
+#include "probe/loop.hpp"
+#include "probe/metrics.hpp"
+#include "probe/options.hpp"
+#include "probe/publisher.hpp"
+#include "probe/targets_feed.hpp"
+
+#include <fmt/format.h>
+#include <prometheus/registry.h>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <random>
+
+namespace pgpulse::probe {
+namespace {
+
+constexpr std::chrono::milliseconds kDrain{700};
+constexpr std::chrono::milliseconds kFlush{500};
+constexpr std::chrono::milliseconds kStopWithin{1900};
+
+/// Ends the process when a stop takes too long: a call into NATS can hang for seconds when its server is
+/// frozen, and nothing is left to be saved by then.
+class StopLimit {
+  public:
+    StopLimit() = default;
+    StopLimit(const StopLimit&) = delete;
+    StopLimit& operator=(const StopLimit&) = delete;
+    ~StopLimit() {
+        done_.post(0);
+        if (thread_.joinable()) thread_.join();
+    }
+
+    /// The time counts from the first call.
+    void begin() {
+        if (!thread_.joinable()) thread_ = std::thread{[this] { run(); }};
+    }
+
+  private:
+    runtime::Mailbox<int> done_;
+    std::thread thread_;
+
+    void run() {
+        std::vector<int> batch;
+        done_.take_until(batch, std::chrono::steady_clock::now() + kStopWithin);
+        if (!batch.empty()) return;
+        spdlog::warn("NATS does not answer: stopping without it");
+        spdlog::default_logger()->flush();
+        std::_Exit(0);
+    }
+};
+
+std::string random_run() {
+    std::random_device device;
+    return fmt::format("{:08x}{:08x}", device(), device());
+}
+
+/// What the worker waits for before it does its job; empty: nothing.
+std::string not_ready_because(const nats::Connection& connection, const TargetsFeed* feed) {
+    if (!connection.connected()) return "NATS is not connected";
+    if (feed == nullptr || !feed->known()) return "the bucket of targets is not read yet";
+    return {};
+}
+
+int run(int argc, char** argv) {
+    // They outlive the signals' thread, which uses them.
+    StopLimit limit;
+    runtime::Mailbox<runtime::Signal> asked;
+    runtime::Signals signals;
+    auto read = read_options(argc, argv);
+    if (const int* const code = std::get_if<int>(&read)) return *code;
+    const Options options = std::move(std::get<Options>(read));
+    std::vector<contract::TargetDefinition> file;
+    if (!options.targets_file.empty()) {
+        auto targets = read_targets_file(options.targets_file);
+        if (!targets) {
+            std::cerr << "pgpulse-probe: " << targets.error() << '\n';
+            return 2;
+        }
+        file = std::move(*targets);
+    }
+    clear_libpq_environment();
+
+    signals.listen([&asked, &limit](runtime::Signal signal) {
+        if (signal == runtime::Signal::stop) limit.begin();
+        asked.post(signal);
+    });
+    auto opened = nats::Connection::open(options.common.nats);
+    if (!opened) {
+        std::cerr << "pgpulse-probe: " << opened.error().text << '\n';
+        return 2;
+    }
+    nats::Connection& connection = **opened;
+    const auto registry = std::make_shared<prometheus::Registry>();
+    Metrics metrics{*registry};
+    Publisher publisher{[&connection](const std::string& subject, std::string_view payload) {
+        return connection.publish(subject, payload).has_value();
+    }};
+    auto loop = std::make_unique<Loop>(Worker::Identity{options.common.id, options.common.site, random_run()},
+                                       options.limits, publisher, metrics);
+
+    std::atomic<const TargetsFeed*> started_feed{nullptr};  // read by the endpoint's threads
+    std::unique_ptr<runtime::HttpEndpoint> http;
+    if (!options.common.http.empty()) {
+        auto endpoint = runtime::HttpEndpoint::open(
+            options.common.http, registry,
+            {[&loop] { return loop->turning(); },
+             [&connection, &started_feed] { return not_ready_because(connection, started_feed); }});
+        if (!endpoint) {
+            std::cerr << "pgpulse-probe: --http: " << endpoint.error() << '\n';
+            return 2;
+        }
+        http = std::move(*endpoint);
+    }
+    auto feed = std::make_unique<TargetsFeed>(
+        connection, std::move(file),
+        [&loop](std::vector<TargetChange> changes) { loop->change_targets(std::move(changes)); });
+    started_feed = feed.get();
+
+    std::vector<runtime::Signal> batch;
+    for (bool stop = false; !stop;) {
+        asked.take_until(batch, std::chrono::steady_clock::now() + std::chrono::seconds{1});
+        metrics.set_dropped(static_cast<double>(publisher.dropped()),
+                            static_cast<double>(publisher.unsent()));
+        for (const runtime::Signal signal : batch) {
+            if (signal == runtime::Signal::stop) {
+                stop = true;
+            } else if (!options.targets_file.empty()) {
+                auto targets = read_targets_file(options.targets_file);
+                if (targets) {
+                    feed->reload(std::move(*targets));
+                } else {
+                    spdlog::error("{}; nothing is changed", targets.error());
+                }
+            }
+        }
+    }
+
+    spdlog::info("stopping");
+    http.reset();
+    loop->stop();
+    if (connection.connected()) {
+        publisher.drain(kDrain);
+        (void)connection.flush(kFlush);
+    }
+    feed.reset();
+    return 0;
+}
+
+}  // namespace
+}  // namespace pgpulse::probe
+
+int main(int argc, char** argv) {
+    try {
+        return pgpulse::probe::run(argc, argv);
+    } catch (const std::exception& error) {
+        std::cerr << "pgpulse-probe: " << error.what() << '\n';
+        return 1;
+    }
+}

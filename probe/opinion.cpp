@@ -1,0 +1,52 @@
+#include "probe/opinion.hpp"
+
+#include <algorithm>
+
+namespace pgpulse::probe {
+namespace {
+
+enum class Bearing { success, failure, no_evidence };
+
+Bearing bearing_of(contract::Verdict verdict) {
+    switch (verdict) {
+        case contract::Verdict::accepting:
+            return Bearing::success;
+        case contract::Verdict::rejecting:
+        case contract::Verdict::no_response:
+            return Bearing::failure;
+        case contract::Verdict::not_attempted:
+        case contract::Verdict::inconclusive:
+            return Bearing::no_evidence;
+    }
+    return Bearing::no_evidence;
+}
+
+}  // namespace
+
+void OpinionTracker::feed(contract::Verdict verdict, Mono started, Limits limits) {
+    switch (bearing_of(verdict)) {
+        case Bearing::no_evidence:
+            return;
+        case Bearing::success:
+            newest_success_started_ = std::max(newest_success_started_, started);
+            lengthen(true);
+            if (streak_ >= limits.rise) opinion_ = contract::Opinion::up;
+            return;
+        case Bearing::failure:
+            if (started < newest_success_started_) return;
+            lengthen(false);
+            if (streak_ >= limits.fall) opinion_ = contract::Opinion::down;
+            return;
+    }
+}
+
+bool OpinionTracker::settled() const {
+    return opinion_ != contract::Opinion::undecided && succeeding_ == (opinion_ == contract::Opinion::up);
+}
+
+void OpinionTracker::lengthen(bool success) {
+    streak_ = streak_ > 0 && succeeding_ == success ? streak_ + 1 : 1;
+    succeeding_ = success;
+}
+
+}  // namespace pgpulse::probe

@@ -1,0 +1,70 @@
+#include "probe/options.hpp"
+
+#include "probe/targets_file.hpp"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+namespace pgpulse::probe {
+namespace {
+
+// Each ping holds one descriptor; the rest of the program needs some as well.
+constexpr rlim_t kReserved = 64;
+constexpr rlim_t kMostInFlight = 16384;
+constexpr int kFastPerSecond = 2000;
+
+/// Raises the limit of open files to the hard limit and returns it.
+rlim_t raise_open_files() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+}  // namespace
+
+std::variant<Options, int> read_options(int argc, char** argv) {
+    Options options;
+    int in_flight = 0;
+    int fast = kFastPerSecond;
+    runtime::CommandLine line{"pgpulse-probe",
+                              "Pings Postgres servers as pg_isready does and publishes each result on NATS."};
+    runtime::add_common_options(line, options.common);
+    line.text("--targets", options.targets_file, "FILE",
+              "Bring this file's targets into the bucket health_targets (JSON, comments allowed)");
+    line.integer("--max-in-flight", in_flight, 0, 1'000'000, "N",
+                 "Pings under way at most; 0: as many as the limit of open files allows, up to 16384");
+    line.integer("--fast-per-second", fast, 1, 1'000'000, "N",
+                 "Pings a second at most that confirm a change at the fast interval");
+    if (const auto code = line.parse(argc, argv)) return *code;
+    const rlim_t files = raise_open_files();
+    const rlim_t most = files > 2 * kReserved ? files - kReserved : files / 2;
+    if (static_cast<rlim_t>(in_flight) > most) {
+        return line.fault("--max-in-flight: expected at most " + std::to_string(most) +
+                          ", because this process may open " + std::to_string(files) + " files; found '" +
+                          std::to_string(in_flight) + "'");
+    }
+    if (const auto code = runtime::finish_common_options(line, options.common, "pgpulse-probe")) return *code;
+    options.limits.in_flight = in_flight != 0 ? static_cast<std::uint32_t>(in_flight)
+                                              : static_cast<std::uint32_t>(std::min(most, kMostInFlight));
+    options.limits.fast_in_flight = std::max(1U, options.limits.in_flight / 4);
+    options.limits.fast_per_second = static_cast<std::uint32_t>(fast);
+    return options;
+}
+
+tl::expected<std::vector<contract::TargetDefinition>, std::string> read_targets_file(
+    const std::string& file) {
+    std::ifstream stream{file, std::ios::binary};
+    std::ostringstream text;
+    if (stream) text << stream.rdbuf();
+    if (!stream || !text) return tl::unexpected(file + ": cannot be read: " + std::strerror(errno));
+    return parse_targets(file, text.str());
+}
+
+}  // namespace pgpulse::probe

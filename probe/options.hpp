@@ -1,0 +1,28 @@
+#pragma once
+
+#include "common/contract/target.hpp"
+#include "common/runtime/options.hpp"
+#include "probe/schedule.hpp"
+
+#include <tl/expected.hpp>
+
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace pgpulse::probe {
+
+struct Options {
+    runtime::CommonOptions common;
+    std::string targets_file;  // empty: the bucket alone says what there is
+    Schedule::Limits limits;
+};
+
+/// Reads the command line, the environment and the configuration file, and raises the limit of open files to
+/// what the system allows, which bounds the pings in flight. The alternative is the code to exit with.
+std::variant<Options, int> read_options(int argc, char** argv);
+
+/// Reads and parses a targets file. An error is one line that begins with the file's name.
+tl::expected<std::vector<contract::TargetDefinition>, std::string> read_targets_file(const std::string& file);
+
+}  // namespace pgpulse::probe

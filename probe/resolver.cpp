@@ -1,0 +1,169 @@
+#include "probe/resolver.hpp"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <queue>
+#include <thread>
+#include <unordered_map>
+
+namespace pgpulse::probe {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A lookup can hang for seconds; a second thread keeps one dead name server from stopping every other name.
+constexpr int kThreads = 2;
+constexpr std::chrono::seconds kRefresh{30};
+constexpr std::chrono::seconds kRetryUnknown{1};
+constexpr std::chrono::seconds kDoubtAfter{1};
+
+std::vector<std::string> look_up(const std::string& name) {
+    addrinfo hints{};
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* list = nullptr;
+    if (getaddrinfo(name.c_str(), nullptr, &hints, &list) != 0) return {};
+    std::vector<std::string> addresses;
+    for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
+        char text[NI_MAXHOST];  // NOLINT(cppcoreguidelines-avoid-c-arrays)
+        if (getnameinfo(entry->ai_addr, entry->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST) !=
+            0)
+            continue;
+        if (std::ranges::find(addresses, text) == addresses.end()) addresses.emplace_back(text);
+    }
+    freeaddrinfo(list);
+    return addresses;
+}
+
+}  // namespace
+
+/// Shared by the owner and the threads, because a thread may sit in getaddrinfo when the owner goes.
+struct Resolver::State {
+    struct Due {
+        Clock::time_point at;
+        std::string name;
+        std::uint64_t number;
+
+        bool operator>(const Due& other) const { return at > other.at; }
+    };
+    struct Name {
+        std::uint64_t due = 0;  // the number of its one valid entry in `due`
+        bool found = false;
+        bool asking = false;
+        Clock::time_point answered{};
+    };
+
+    std::mutex mutex;
+    std::condition_variable wake;
+    bool stop = false;
+    std::unordered_map<std::string, Name> names;
+    std::priority_queue<Due, std::vector<Due>, std::greater<>> due;
+    std::uint64_t dues = 0;
+    std::mutex answer_mutex;  // held during `on_answer`, so that the owner can end the calls
+    OnAnswer on_answer;
+
+    /// Waits for a name that is due. Empty: the end.
+    std::optional<Due> next() {
+        std::unique_lock lock{mutex};
+        for (;;) {
+            if (stop) return std::nullopt;
+            if (due.empty()) {
+                wake.wait(lock);
+            } else if (const auto at = due.top().at; at > Clock::now()) {
+                wake.wait_until(lock, at);
+            } else {
+                Due next = due.top();
+                due.pop();
+                const auto name = names.find(next.name);
+                if (name == names.end() || name->second.due != next.number) continue;
+                name->second.asking = true;
+                return next;
+            }
+        }
+    }
+
+    /// The mutex is held.
+    void set_due(const std::string& text, Name& name, Clock::time_point at) {
+        name.due = ++dues;
+        due.push({at, text, name.due});
+    }
+
+    void answered(const Due& asked, std::vector<std::string> addresses) {
+        {
+            const std::lock_guard lock{mutex};
+            const auto it = names.find(asked.name);
+            // Another number: the name was forgotten and followed again meanwhile.
+            if (stop || it == names.end() || it->second.due != asked.number) return;
+            Name& name = it->second;
+            name.asking = false;
+            name.found |= !addresses.empty();
+            name.answered = Clock::now();
+            set_due(asked.name, name, name.answered + (name.found ? kRefresh : kRetryUnknown));
+        }
+        wake.notify_one();
+        const std::lock_guard lock{answer_mutex};
+        if (on_answer) on_answer(asked.name, std::move(addresses));
+    }
+};
+
+Resolver::Resolver(OnAnswer on_answer) : state_(std::make_shared<State>()) {
+    state_->on_answer = std::move(on_answer);
+    for (int i = 0; i < kThreads; ++i) {
+        std::thread{[state = state_] {
+            while (const auto due = state->next()) state->answered(*due, look_up(due->name));
+        }}.detach();
+    }
+}
+
+Resolver::~Resolver() {
+    {
+        const std::lock_guard lock{state_->mutex};
+        state_->stop = true;
+    }
+    state_->wake.notify_all();
+    const std::lock_guard lock{state_->answer_mutex};
+    state_->on_answer = nullptr;
+}
+
+void Resolver::follow(const std::string& name) {
+    {
+        const std::lock_guard lock{state_->mutex};
+        const auto [it, fresh] = state_->names.try_emplace(name);
+        if (!fresh) return;
+        state_->set_due(name, it->second, Clock::now());
+    }
+    state_->wake.notify_one();
+}
+
+void Resolver::forget(const std::string& name) {
+    const std::lock_guard lock{state_->mutex};
+    state_->names.erase(name);
+}
+
+void Resolver::doubt(const std::string& name) {
+    {
+        const std::lock_guard lock{state_->mutex};
+        const auto it = state_->names.find(name);
+        const auto now = Clock::now();
+        if (it == state_->names.end() || it->second.asking || now - it->second.answered < kDoubtAfter) return;
+        state_->set_due(name, it->second, now);
+        it->second.answered = now;  // once a second, however long the lookup waits for its turn
+    }
+    state_->wake.notify_one();
+}
+
+bool is_numeric_address(const std::string& text) {
+    in6_addr address{};
+    if (inet_pton(AF_INET, text.c_str(), &address) == 1) return true;
+    // An IPv6 address may name its zone: fe80::1%eth0.
+    return inet_pton(AF_INET6, text.substr(0, text.find('%')).c_str(), &address) == 1;
+}
+
+}  // namespace pgpulse::probe

@@ -1,0 +1,126 @@
+#pragma once
+
+#include "probe/ping_result.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <queue>
+#include <vector>
+
+// Pure: which ping starts when.
+//
+// The rules, each tested under its name:
+//   phase_is_kept         A target's regular pings lie on a grid of its interval. The grid's phase comes from
+//                         the target and the worker, so starts are spread and a restart changes nothing. A
+//                         late start moves no later one.
+//   jitter                Each regular start is up to 4 % of the interval later than its grid point, so that
+//                         workers and servers with periodic habits do not fall into step.
+//   first_ping_at_once    A new target is pinged at once, new targets one after the other in steps of half a
+//                         millisecond, yet none later than its first regular start.
+//   fast_while_unsettled  An unsettled target is pinged every fast interval, whether or not earlier pings
+//                         have ended, besides its regular pings.
+//   fast_budget           Fast pings take tokens (so many a second, so many in flight). What finds none waits
+//                         its turn, first come first served; regular pings never wait for tokens.
+//   in_flight_bound       No more than so many pings are under way; what is over the bound waits its turn by
+//                         due time.
+//   no_burst_after_stall  What became due while the loop was stalled is spread over as long as the stall
+//                         lasted, in its old order, and instants that were missed are not made up for.
+namespace pgpulse::probe {
+
+class Schedule {
+  public:
+    struct Limits {
+        std::uint32_t in_flight = 1024;
+        std::uint32_t fast_in_flight = 256;
+        std::uint32_t fast_per_second = 2000;
+    };
+
+    /// How often one target is pinged.
+    struct Pace {
+        std::chrono::nanoseconds interval{};
+        std::chrono::nanoseconds fast_interval{};
+    };
+
+    struct Start {
+        TargetIndex target = 0;
+        Mono due{};
+        bool fast = false;
+    };
+
+    /// `worker_hash` tells this worker's phases from other workers'.
+    Schedule(Limits limits, std::uint64_t worker_hash);
+
+    /// Begins with a target, which is unsettled at first; `name_hash` determines its phase. The index is
+    /// free: never used or removed.
+    void add(TargetIndex target, std::uint64_t name_hash, Pace pace, Mono now);
+    /// The target's pace from now on.
+    void change(TargetIndex target, Pace pace, Mono now);
+    void remove(TargetIndex target);
+
+    /// Whether the target's opinion is settled after its newest result.
+    void set_settled(TargetIndex target, bool settled, Mono now);
+
+    /// The next ping to start now, if one is due and within bounds. It counts as in flight until `ended`.
+    /// To be called until it has none.
+    std::optional<Start> next_start(Mono now);
+
+    /// A ping ended that `next_start` gave; `target` is empty when it was removed meanwhile.
+    void ended(std::optional<TargetIndex> target, bool fast);
+
+    /// The loop did not turn between `stalled_since` and `now`.
+    void stalled(Mono stalled_since, Mono now);
+
+    /// When `next_start` may next have something; Mono::max(): not before a ping ends or a target comes.
+    [[nodiscard]] Mono next_due(Mono now);
+
+    [[nodiscard]] std::uint32_t in_flight() const { return in_flight_; }
+    /// Fast pings that wait for a token.
+    [[nodiscard]] std::size_t waiting_fast() const { return fast_queue_.size(); }
+
+  private:
+    struct Target {
+        bool present = false;
+        bool settled = false;
+        bool waits_for_token = false;
+        std::uint32_t in_flight = 0;
+        std::uint64_t hash = 0;
+        Pace pace;
+        Mono last_start{};
+        Mono regular_due{};
+        std::uint64_t entry = 0;  // the number of its one valid entry in `due_`
+    };
+    struct Entry {
+        Mono due;
+        std::uint64_t number;
+        TargetIndex target;
+
+        bool operator>(const Entry& other) const {
+            return due != other.due ? due > other.due : number > other.number;
+        }
+    };
+
+    [[nodiscard]] static Mono regular_after(const Target& target, Mono now);
+    void plan(TargetIndex index);
+    void enqueue(TargetIndex index, Mono due);
+    void drop_stale_entries();
+    void refill_tokens(Mono now);
+    [[nodiscard]] bool fast_budget_left() const;
+    Start begin(TargetIndex index, Mono due, bool fast, Mono now);
+    std::optional<Start> next_waiting_fast(Mono now);
+
+    Limits limits_;
+    std::uint64_t worker_hash_;
+    std::vector<Target> targets_;
+    std::priority_queue<Entry, std::vector<Entry>, std::greater<>> due_;
+    std::deque<Entry> fast_queue_;  // valid while the target's `waits_for_token` is set
+    std::uint64_t entries_ = 0;
+    std::uint32_t in_flight_ = 0;
+    std::uint32_t fast_in_flight_ = 0;
+    double tokens_;
+    std::optional<Mono> tokens_at_;
+    Mono next_first_ = Mono::min();
+};
+
+}  // namespace pgpulse::probe

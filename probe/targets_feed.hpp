@@ -1,0 +1,66 @@
+#pragma once
+
+#include "common/nats/bucket.hpp"
+#include "common/nats/bucket_writer.hpp"
+#include "common/nats/connection.hpp"
+#include "common/runtime/mailbox.hpp"
+#include "probe/target_set.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <variant>
+#include <vector>
+
+namespace pgpulse::probe {
+
+/// Follows the bucket `health_targets` and brings the targets file into it (target_set.hpp has the rules), on
+/// a thread of its own. Waits for NATS as long as it takes.
+class TargetsFeed {
+  public:
+    /// Called on the feed's thread with changes in their order.
+    using OnChanges = std::function<void(std::vector<TargetChange>)>;
+
+    TargetsFeed(nats::Connection& connection, std::vector<contract::TargetDefinition> file,
+                OnChanges on_changes);
+    TargetsFeed(const TargetsFeed&) = delete;
+    TargetsFeed& operator=(const TargetsFeed&) = delete;
+    /// No call after it returned. Can take two seconds when NATS is frozen.
+    ~TargetsFeed();
+
+    /// The file was read again.
+    void reload(std::vector<contract::TargetDefinition> file);
+
+    /// True when the bucket was read once.
+    [[nodiscard]] bool known() const { return known_.load(); }
+
+  private:
+    struct Reload {
+        std::vector<contract::TargetDefinition> file;
+    };
+    struct Stop {};
+    using Event = std::variant<nats::BucketEvent, nats::WriteOutcome, Reload, Stop>;
+
+    void run();
+    void make_bucket();
+    void write();
+    std::optional<TargetChange> take(nats::BucketEvent& event);
+    void take(const nats::WriteOutcome& outcome);
+
+    nats::Connection& connection_;
+    OnChanges on_changes_;
+    TargetSet set_;
+    std::chrono::steady_clock::time_point next_look_{};
+    std::chrono::steady_clock::time_point next_write_{};
+    bool told_ = false;  // that the bucket cannot be made
+    bool file_reported_ = true;
+    std::atomic<bool> known_{false};
+    runtime::Mailbox<Event> mailbox_;
+    std::unique_ptr<nats::BucketWriter> writer_;
+    std::unique_ptr<nats::BucketWatch> watch_;
+    std::thread thread_;
+};
+
+}  // namespace pgpulse::probe

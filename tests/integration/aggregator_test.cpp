@@ -1,0 +1,251 @@
+#include "common/contract/names.hpp"
+#include "common/contract/ping.hpp"
+#include "common/contract/target.hpp"
+#include "common/nats/bucket_writer.hpp"
+#include "common/nats/subscription.hpp"
+#include "tests/support/bucket_ledger.hpp"
+#include "tests/support/daemons.hpp"
+#include "tests/support/nats_server.hpp"
+#include "tests/support/wait_until.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace pgpulse {
+namespace {
+
+using contract::Health;
+using contract::Opinion;
+using support::wait_until;
+
+/// A real nats-server and a real aggregator; the test speaks on the wire as workers and readers do.
+class Aggregator : public testing::Test {
+  protected:
+    support::NatsServer server;
+    std::unique_ptr<nats::Connection> connection;
+    std::unique_ptr<support::Daemon> aggregator;
+    std::unique_ptr<support::BucketLedger> ledger;
+    std::uint64_t seq = 0;
+
+    void SetUp() override {
+        nats::ConnectOptions options;
+        options.url = server.url();
+        auto opened = nats::Connection::open(options);
+        ASSERT_TRUE(opened) << opened.error().text;
+        connection = std::move(*opened);
+        start_aggregator();
+        ledger = std::make_unique<support::BucketLedger>(*connection);
+    }
+
+    void start_aggregator() {
+        aggregator = std::make_unique<support::Daemon>("pgpulse-aggregator", "aggregator-1",
+                                                       std::vector<std::string>{"--nats", server.url()});
+        ASSERT_TRUE(wait_until([&] { return aggregator->readiness() == 200; })) << aggregator->log();
+    }
+
+    void write(const std::string& bucket, const std::string& key, const std::string& value) {
+        ASSERT_TRUE(connection->publish("$KV." + bucket + "." + key, value));
+        ASSERT_TRUE(connection->flush(std::chrono::seconds{5}));
+    }
+
+    void define(const std::string& name) {
+        contract::StoredDefinition stored;
+        stored.definition.name = stored.definition.service = name;
+        stored.definition.address = "127.0.0.1";
+        write("health_targets", name, encode(stored));
+    }
+
+    std::string ping(Opinion opinion, const std::string& worker = "w1") {
+        contract::Ping p;
+        p.target = "db1";
+        p.worker = worker;
+        p.run = "00000000000000aa";
+        p.seq = ++seq;
+        p.mono_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                        std::chrono::steady_clock::now().time_since_epoch())
+                        .count();
+        p.verdict = opinion == Opinion::down ? contract::Verdict::no_response : contract::Verdict::accepting;
+        p.reason = opinion == Opinion::down ? contract::Reason::refused : contract::Reason::ok;
+        p.opinion = opinion;
+        return encode(p);
+    }
+
+    void publish(const std::string& subject, const std::string& payload) {
+        ASSERT_TRUE(connection->publish(subject, payload));
+    }
+
+    /// Says so until the bucket shows it: a definition may still be on its way to the aggregator.
+    void says_until(Opinion opinion, Health health) {
+        ASSERT_TRUE(wait_until([&] {
+            publish(contract::ping_subject("w1", "db1"), ping(opinion));
+            const auto newest = ledger->newest("db1");
+            return newest && newest->state.state == health;
+        })) << aggregator->log();
+    }
+};
+
+TEST_F(Aggregator, MakesTheBucketAsTheContractSays) {
+    jsCtx* js = nullptr;
+    ASSERT_EQ(natsConnection_JetStream(&js, connection->handle(), nullptr), NATS_OK);
+    const nats::JetStreamHandle js_owner{js};
+    jsStreamInfo* info = nullptr;
+    ASSERT_EQ(js_GetStreamInfo(&info, js, "KV_health", nullptr, nullptr), NATS_OK);
+    const nats::StreamInfoHandle owner{info};
+    EXPECT_EQ(info->Config->Storage, js_FileStorage);
+    EXPECT_EQ(info->Config->MaxMsgsPerSubject, 64);
+    ASSERT_NE(info->Config->RePublish, nullptr);
+    EXPECT_STREQ(info->Config->RePublish->Source, "$KV.health.>");
+    EXPECT_STREQ(info->Config->RePublish->Destination, "health.state.>");
+    jsStreamInfo* targets = nullptr;
+    ASSERT_EQ(js_GetStreamInfo(&targets, js, "KV_health_targets", nullptr, nullptr), NATS_OK);
+    const nats::StreamInfoHandle targets_owner{targets};
+    EXPECT_EQ(targets->Config->MaxMsgsPerSubject, 8);
+}
+
+TEST_F(Aggregator, WritesTransitionsByCompareAndSetAndTheServerRepublishesThem) {
+    std::atomic<int> republished{0};
+    auto subscription =
+        nats::Subscription::open(*connection, "health.state.db1", [&](const nats::Message& message) {
+            if (contract::decode_state("db1", nats::payload_of(message))) ++republished;
+        });
+    ASSERT_TRUE(subscription);
+    ASSERT_TRUE(connection->flush(std::chrono::seconds{5}));
+    define("db1");
+    says_until(Opinion::up, Health::up);
+    says_until(Opinion::down, Health::down);
+    EXPECT_TRUE(wait_until([&] { return republished == 2; }));
+
+    const auto history = ledger->history("db1");
+    ASSERT_EQ(history.size(), 2U);
+    EXPECT_EQ(history[0].state.transition, 1U);
+    EXPECT_EQ(history[1].state.transition, 2U);
+    EXPECT_EQ(history[1].state.previous, Health::up);
+    EXPECT_EQ(history[1].state.reason, contract::Reason::refused);
+    EXPECT_EQ(history[1].state.decided_by, "aggregator-1");
+
+    jsCtx* js = nullptr;
+    ASSERT_EQ(natsConnection_JetStream(&js, connection->handle(), nullptr), NATS_OK);
+    const nats::JetStreamHandle js_owner{js};
+    natsMsg* raw = nullptr;
+    ASSERT_EQ(js_GetMsg(&raw, js, "KV_health", history[1].revision, nullptr, nullptr), NATS_OK);
+    const nats::Message message{raw};
+    const char* header = nullptr;
+    ASSERT_EQ(natsMsgHeader_Get(raw, "Nats-Msg-Id", &header), NATS_OK);
+    EXPECT_EQ(std::string{header}, "db1@" + std::to_string(history[0].revision));
+    ASSERT_EQ(natsMsgHeader_Get(raw, "Nats-Expected-Last-Subject-Sequence", &header), NATS_OK);
+    EXPECT_EQ(std::string{header}, std::to_string(history[0].revision));
+}
+
+TEST_F(Aggregator, RefusesWhatIsNoPingAndGoesOn) {
+    define("db1");
+    says_until(Opinion::up, Health::up);
+    const std::string subject = contract::ping_subject("w1", "db1");
+    publish(subject, "not json");
+    publish(subject, R"({"v":2})");
+    publish(subject, R"({"v":1,"target":"db1"})");
+    publish(subject, std::string(70'000, ' '));
+    publish(contract::ping_subject("w2", "db1"), ping(Opinion::down));  // speaks for w1
+    publish("health.ping.zz", ping(Opinion::down));
+    const auto refused = [&](const std::string& cause) {
+        return aggregator->metric("pgpulse_aggregator_pings_refused_total{cause=\"" + cause + "\"}")
+            .value_or(0);
+    };
+    EXPECT_TRUE(wait_until([&] {
+        return refused("not_json") == 1 && refused("version") == 1 && refused("field") == 1 &&
+               refused("too_large") == 1 && refused("subject") == 2;
+    })) << aggregator->log();
+    EXPECT_NE(aggregator->log().find("refused a message on"), std::string::npos);
+    says_until(Opinion::down, Health::down);
+}
+
+TEST_F(Aggregator, AnInvalidDefinitionIsNamedAndTheLastGoodOneStays) {
+    define("db1");
+    says_until(Opinion::up, Health::up);
+    write("health_targets", "db1", R"({"v":1,"name":"db1","address":"127.0.0.1","port":70000})");
+    ASSERT_TRUE(wait_until([&] {
+        return aggregator->log().find("db1.port: expected an integer") != std::string::npos;
+    })) << aggregator->log();
+    says_until(Opinion::down, Health::down);
+}
+
+TEST_F(Aggregator, ADeleteMarkerDeletesTheState) {
+    define("db1");
+    says_until(Opinion::up, Health::up);
+    nats::WriteOutcome outcome;
+    std::atomic<bool> done{false};
+    auto writer = nats::BucketWriter::open(*connection, "health_targets", [&](nats::WriteOutcome o) {
+        outcome = std::move(o);
+        done = true;
+    });
+    ASSERT_TRUE(writer);
+    ASSERT_TRUE((*writer)->remove("db1", 1));
+    ASSERT_TRUE(wait_until([&] { return done.load(); }));
+    ASSERT_EQ(outcome.kind, nats::WriteOutcome::Kind::stored);
+    EXPECT_TRUE(wait_until([&] { return !ledger->newest("db1"); })) << aggregator->log();
+}
+
+TEST_F(Aggregator, ARestartWritesNothingThatDidNotChange) {
+    define("db1");
+    says_until(Opinion::up, Health::up);
+    aggregator->kill9();
+    start_aggregator();
+    for (int i = 0; i < 20; ++i) publish(contract::ping_subject("w1", "db1"), ping(Opinion::up));
+    ASSERT_TRUE(wait_until([&] {
+        return aggregator->metric("pgpulse_aggregator_pings_total{outcome=\"counted\"}").value_or(0) >= 20;
+    }));
+    EXPECT_EQ(ledger->history("db1").size(), 1U);
+    says_until(Opinion::down, Health::down);
+    const auto history = ledger->history("db1");
+    ASSERT_EQ(history.size(), 2U);
+    EXPECT_EQ(history[1].state.transition, 2U);
+}
+
+TEST_F(Aggregator, AnEditByHandIsPutRight) {
+    define("db1");
+    says_until(Opinion::up, Health::up);
+    write("health", "db1", "spoiled");
+    EXPECT_TRUE(wait_until([&] {
+        publish(contract::ping_subject("w1", "db1"), ping(Opinion::up));
+        const auto history = ledger->history("db1");
+        return history.size() == 2 && history[1].state == history[0].state;
+    })) << aggregator->log();
+}
+
+TEST_F(Aggregator, EndsInTimeWhenItIsToldTo) { EXPECT_EQ(aggregator->stop(), 0) << aggregator->log(); }
+
+TEST(AggregatorAlone, WaitsForNatsAndStartsWorkingWhenItComes) {
+    support::NatsServer server;
+    server.stop();
+    support::Daemon aggregator{"pgpulse-aggregator", "aggregator-1", {"--nats", server.url()}};
+    ASSERT_TRUE(
+        wait_until([&] { return aggregator.log().find("cannot be reached yet") != std::string::npos; }));
+    EXPECT_EQ(aggregator.readiness(), 503);
+    server.start();
+    EXPECT_TRUE(wait_until([&] { return aggregator.readiness() == 200; })) << aggregator.log();
+}
+
+TEST(AggregatorAlone, BadFlagsEndWithOneLine) {
+    const auto program = support::built_program("pgpulse-aggregator");
+    for (const auto& [arguments, expected] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+             {{"--bogus"}, "--bogus"},
+             {{"--replicas", "9"}, "--replicas: expected an integer from 1 to 5, found '9'"},
+             {{"--http", "nowhere"}, "--http: expected ADDR:PORT, found 'nowhere'"},
+             {{"--id", "a.b"}, "--id: expected 1 to 63 of"},
+             {{"--log-format", "xml"}, "--log-format: expected one of text|json, found 'xml'"},
+             {{"--nats", "nats://127.0.0.1:notaport"}, "--nats"}}) {
+        std::vector<std::string> argv{program};
+        argv.insert(argv.end(), arguments.begin(), arguments.end());
+        const auto result = support::run_to_end(argv);
+        EXPECT_EQ(result.exit_code, 2) << expected;
+        EXPECT_NE(result.err.find(expected), std::string::npos) << result.err;
+        EXPECT_EQ(std::ranges::count(result.err, '\n'), 1) << result.err;
+    }
+}
+
+}  // namespace
+}  // namespace pgpulse

@@ -1,0 +1,146 @@
+#include "tests/support/daemons.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/tcp_peer.hpp"
+#include "tests/support/temp_dir.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+// What an operator mistypes: one clear line, exit code 2, nothing started.
+namespace pgpulse {
+namespace {
+
+using Arguments = std::vector<std::string>;
+using Environment = std::vector<std::pair<std::string, std::string>>;
+
+const std::vector<std::string> kDaemons{"pgpulse-probe", "pgpulse-aggregator", "pgpulse-consul-bridge"};
+
+support::CommandResult run(const std::string& program, const Arguments& arguments,
+                           Environment environment = {}) {
+    Arguments argv{support::built_program(program)};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    support::ProcessOptions options;
+    options.environment = std::move(environment);
+    return support::run_to_end(argv, options);
+}
+
+void expect_refused(const std::string& program, const Arguments& arguments, const std::string& text,
+                    Environment environment = {}) {
+    const auto result = run(program, arguments, std::move(environment));
+    EXPECT_EQ(result.exit_code, 2) << program << ": " << result.err;
+    EXPECT_EQ(result.out, "") << program;
+    EXPECT_EQ(std::ranges::count(result.err, '\n'), 1) << program << ": " << result.err;
+    EXPECT_NE(result.err.find(text), std::string::npos) << program << ": " << result.err << "lacks: " << text;
+    EXPECT_NE(result.err.find(program), std::string::npos) << result.err;
+}
+
+TEST(BadInput, AnUnknownFlagIsRefused) {
+    for (const std::string& daemon : kDaemons) {
+        expect_refused(daemon, {"--bogus"}, "--bogus");
+        expect_refused(daemon, {"stray"}, "stray");
+    }
+    expect_refused("pgpulse", {"status", "--bogus"}, "--bogus");
+    expect_refused("pgpulse", {}, "subcommand");
+    expect_refused("pgpulse", {"stop"}, "subcommand");
+}
+
+TEST(BadInput, ABadNatsUrlIsRefused) {
+    const std::string expected = "expected nats://HOST:PORT or tls://HOST:PORT";
+    for (const std::string& daemon : kDaemons) {
+        expect_refused(daemon, {"--nats", "foo://x"}, expected);
+        expect_refused(daemon, {"--nats", "nats://u:hunter2@host:0"}, "found 'nats://host:0'");
+        expect_refused(daemon, {}, expected, {{"NATS_URL", "http://x"}});
+    }
+    for (const char* command : {"status", "watch"}) {
+        expect_refused("pgpulse", {command, "--nats", "foo://x"}, expected);
+        expect_refused("pgpulse", {command}, expected, {{"NATS_URL", "http://x"}});
+    }
+}
+
+TEST(BadInput, ABadHttpAddressIsRefused) {
+    for (const std::string& daemon : kDaemons) {
+        expect_refused(daemon, {"--http", "9187"}, "--http: expected ADDR:PORT, found '9187'");
+        expect_refused(daemon, {"--http", "127.0.0.1:65536"}, "--http: expected ADDR:PORT");
+    }
+}
+
+TEST(BadInput, APortThatIsTakenIsNamed) {
+    const support::TcpPeer taken;
+    const std::string address = "127.0.0.1:" + std::to_string(taken.port());
+    for (const std::string& daemon : kDaemons) {
+        const auto result = run(daemon, {"--http", address, "--log-level", "error"});
+        EXPECT_EQ(result.exit_code, 2) << daemon << ": " << result.err;
+        EXPECT_NE(result.err.find("cannot listen on " + address), std::string::npos) << result.err;
+    }
+}
+
+TEST(BadInput, BadNamesAndLevelsAreRefused) {
+    for (const std::string& daemon : kDaemons) {
+        expect_refused(daemon, {"--id", "a.b"}, "--id: expected");
+        expect_refused(daemon, {"--log-level", "loud"}, "--log-level: expected one of");
+        expect_refused(daemon, {"--log-format", "xml"}, "--log-format: expected one of text|json");
+    }
+}
+
+TEST(BadInput, AConfigurationFileIsReadWithCare) {
+    const support::TempDir folder;
+    const std::string file = (folder / "pgpulse.toml").string();
+    std::ofstream{file} << "log-level = \"warn\"\nsiet = \"fra1\"\n";
+    const std::string absent = (folder / "absent.toml").string();
+    for (const std::string& daemon : kDaemons) {
+        expect_refused(daemon, {"--config", file}, file + ": unknown key 'siet'");
+        expect_refused(daemon, {"--config", absent}, "--config: cannot read '" + absent + "'");
+    }
+}
+
+TEST(BadInput, ABadTargetsFileIsRefused) {
+    const support::TempDir folder;
+    const std::string file = (folder / "targets.json").string();
+    const auto refused = [&](const std::string& content, const std::string& text) {
+        std::ofstream{file} << content;
+        expect_refused("pgpulse-probe", {"--targets", file}, text);
+    };
+    refused("{\"targets\": [\n{\"name\": \"db1\"\n\"address\": 1}]}", file + ":3");
+    refused(R"({"targets": [{"name": "db1", "address": "127.0.0.1", "prot": 5433}]})", "prot: unknown key");
+    refused(R"({"targets": [{"name": "DB1", "address": "127.0.0.1"}]})", "name: expected a DNS label");
+    refused(R"({"targets": [{"name": "db1", "address": "127.0.0.1", "port": 70000}]})",
+            "port: expected an integer from 1 to 65535, found 70000");
+    refused(R"({"targets": [{"name": "db1", "address": "a"}, {"name": "db1", "address": "b"}]})", "db1");
+    std::filesystem::remove(file);
+    expect_refused("pgpulse-probe", {"--targets", file}, file);
+}
+
+TEST(BadInput, ABadConsulUrlIsRefused) {
+    expect_refused("pgpulse-consul-bridge", {"--consul", "ftp://x"}, "--consul");
+}
+
+TEST(BadInput, BadArgumentsOfTheOperatorsProgramAreRefused) {
+    expect_refused("pgpulse", {"status", "Not_A_Name"}, "TARGET: expected a target's name");
+    expect_refused("pgpulse", {"status", "--timeout", "0"}, "--timeout: expected seconds from 0.1 to 3600");
+    expect_refused("pgpulse", {"status", "--timeout", "soon"}, "--timeout");
+    expect_refused("pgpulse", {"watch", "stray"}, "stray");
+}
+
+TEST(GoodInput, HelpAndVersionEndWithZero) {
+    for (std::string program : {"pgpulse-probe", "pgpulse-aggregator", "pgpulse-consul-bridge", "pgpulse"}) {
+        const auto help = run(program, {"--help"});
+        EXPECT_EQ(help.exit_code, 0);
+        EXPECT_NE(help.out.find("--nats"), std::string::npos) << help.out;
+        const auto version = run(program, {"--version"});
+        EXPECT_EQ(version.exit_code, 0);
+        EXPECT_EQ(version.out.find(program + " "), 0U) << version.out;
+    }
+    for (const char* command : {"status", "watch"}) {
+        const auto help = run("pgpulse", {command, "--help"});
+        EXPECT_EQ(help.exit_code, 0);
+        EXPECT_NE(help.out.find("Examples:"), std::string::npos) << help.out;
+    }
+}
+
+}  // namespace
+}  // namespace pgpulse

@@ -1,0 +1,351 @@
+#include "common/nats/bucket.hpp"
+#include "common/nats/subscription.hpp"
+#include "tests/support/bucket_events.hpp"
+#include "tests/support/nats_server.hpp"
+#include "tests/support/wait_until.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace pgpulse::nats {
+namespace {
+
+using support::BucketEvents;
+using Kind = BucketEvent::Kind;
+using Values = std::map<std::string, std::string>;
+
+const std::string kBucket = "things";
+
+BucketConfig republished() {
+    BucketConfig config;
+    config.name = kBucket;
+    config.history = 64;
+    config.republish_to = "things.changed";
+    return config;
+}
+
+/// A real nats-server and one connection to it.
+class NatsTest : public testing::Test {
+  protected:
+    support::NatsServer server;
+    std::unique_ptr<Connection> connection = connect();
+
+    std::unique_ptr<Connection> connect() {
+        ConnectOptions options;
+        options.url = server.url();
+        auto opened = Connection::open(options);
+        if (!opened) throw std::runtime_error{opened.error().text};
+        return std::move(*opened);
+    }
+
+    void wait_until_connected() {
+        ASSERT_TRUE(support::wait_until([&] { return connection->connected(); })) << server.log();
+    }
+
+    JetStreamHandle jetstream() {
+        jsOptions options;
+        jsOptions_Init(&options);
+        jsCtx* raw = nullptr;
+        EXPECT_EQ(natsConnection_JetStream(&raw, connection->handle(), &options), NATS_OK);
+        return JetStreamHandle{raw};
+    }
+
+    StreamInfoHandle stream_info() {
+        const auto js = jetstream();
+        jsStreamInfo* raw = nullptr;
+        jsErrCode code{};
+        EXPECT_EQ(js_GetStreamInfo(&raw, js.get(), ("KV_" + kBucket).c_str(), nullptr, &code), NATS_OK);
+        return StreamInfoHandle{raw};
+    }
+
+    KeyValueHandle bucket() {
+        // A kvStore keeps what it needs of the context it came from.
+        static thread_local JetStreamHandle js;
+        js = jetstream();
+        kvStore* raw = nullptr;
+        EXPECT_EQ(js_KeyValue(&raw, js.get(), kBucket.c_str()), NATS_OK);
+        return KeyValueHandle{raw};
+    }
+
+    std::uint64_t put(const std::string& key, const std::string& value) {
+        std::uint64_t revision = 0;
+        EXPECT_EQ(kvStore_PutString(&revision, bucket().get(), key.c_str(), value.c_str()), NATS_OK);
+        return revision;
+    }
+
+    void remove(const std::string& key) { EXPECT_EQ(kvStore_Delete(bucket().get(), key.c_str()), NATS_OK); }
+
+    void delete_bucket() {
+        const auto js = jetstream();
+        EXPECT_EQ(js_DeleteKeyValue(js.get(), kBucket.c_str()), NATS_OK);
+    }
+
+    void create(const BucketConfig& config) {
+        ASSERT_TRUE(support::wait_until([&] { return ensure_bucket(*connection, config).has_value(); }))
+            << server.log();
+    }
+};
+
+class EnsureBucket : public NatsTest {};
+
+TEST_F(EnsureBucket, CreatesWhatWasAskedFor) {
+    create(republished());
+    const auto info = stream_info();
+    EXPECT_EQ(info->Config->Storage, js_FileStorage);
+    EXPECT_EQ(info->Config->MaxMsgsPerSubject, 64);
+    EXPECT_EQ(info->Config->Replicas, 1);
+    EXPECT_EQ(info->Config->MaxAge, 0);
+    ASSERT_NE(info->Config->RePublish, nullptr);
+    EXPECT_STREQ(info->Config->RePublish->Source, "$KV.things.>");
+    EXPECT_STREQ(info->Config->RePublish->Destination, "things.changed.>");
+}
+
+TEST_F(EnsureBucket, CreatesWithATtlAndWithoutRepublishing) {
+    BucketConfig config;
+    config.name = kBucket;
+    config.ttl = std::chrono::milliseconds{2000};
+    create(config);
+    const auto info = stream_info();
+    EXPECT_EQ(info->Config->MaxAge, 2'000'000'000);
+    EXPECT_EQ(info->Config->RePublish, nullptr);
+}
+
+TEST_F(EnsureBucket, LeavesABucketThatIsThereAsItIs) {
+    BucketConfig config = republished();
+    config.history = 5;
+    create(config);
+    put("a", "1");
+    const auto before = stream_info();
+    config.history = 64;
+    for (int i = 0; i < 3; ++i) {
+        const auto ensured = ensure_bucket(*connection, config);
+        EXPECT_TRUE(ensured) << ensured.error().text;
+    }
+    const auto after = stream_info();
+    EXPECT_EQ(after->Created, before->Created);
+    EXPECT_EQ(after->Config->MaxMsgsPerSubject, 5);
+    EXPECT_EQ(after->State.Msgs, 1U);
+}
+
+TEST_F(EnsureBucket, IsSafeForSeveralAtOnce) {
+    constexpr int kThreads = 8;
+    std::vector<std::thread> threads;
+    threads.reserve(kThreads);
+    std::vector<Result<void>> results(kThreads);
+    for (Result<void>& result : results) {
+        threads.emplace_back([&] { result = ensure_bucket(*connection, republished()); });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const Result<void>& result : results) EXPECT_TRUE(result) << result.error().text;
+}
+
+TEST_F(EnsureBucket, FailsWithOneLineWhileNatsIsAway) {
+    server.kill9();
+    ASSERT_TRUE(support::wait_until([&] { return !connection->connected(); }));
+    const auto ensured = ensure_bucket(*connection, republished());
+    ASSERT_FALSE(ensured);
+    EXPECT_NE(ensured.error().text.find("'things'"), std::string::npos) << ensured.error().text;
+    EXPECT_EQ(ensured.error().text.find('\n'), std::string::npos);
+}
+
+TEST_F(EnsureBucket, RepublishesChangesToPlainSubscribers) {
+    create(republished());
+    struct Seen {
+        std::string subject;
+        std::string payload;
+        std::string revision;
+        std::string operation;
+    };
+    std::mutex mutex;
+    std::vector<Seen> seen;
+    const auto header = [](const Message& message, const char* name) {
+        const char* value = nullptr;
+        return natsMsgHeader_Get(message.get(), name, &value) == NATS_OK ? std::string{value} : std::string{};
+    };
+    const auto subscription =
+        Subscription::open(*connection, "things.changed.>", [&](const Message& message) {
+            const std::lock_guard lock{mutex};
+            seen.push_back({std::string{subject_of(message)}, std::string{payload_of(message)},
+                            header(message, "Nats-Sequence"), header(message, "KV-Operation")});
+        });
+    ASSERT_TRUE(subscription) << subscription.error().text;
+    ASSERT_TRUE(connection->flush(std::chrono::seconds{5}));
+    const auto revision = put("a", "hello");
+    remove("a");
+    ASSERT_TRUE(support::wait_until([&] {
+        const std::lock_guard lock{mutex};
+        return seen.size() == 2;
+    }));
+    EXPECT_EQ(seen[0].subject, "things.changed.a");
+    EXPECT_EQ(seen[0].payload, "hello");
+    EXPECT_EQ(seen[0].revision, std::to_string(revision));
+    EXPECT_EQ(seen[0].operation, "");
+    EXPECT_EQ(seen[1].payload, "");
+    EXPECT_EQ(seen[1].operation, "DEL");
+    EXPECT_EQ(seen[1].revision, std::to_string(revision + 1));
+}
+
+class BucketWatchTest : public NatsTest {
+  protected:
+    BucketEvents events;
+    std::unique_ptr<BucketWatch> watch;
+
+    void start_watch() {
+        watch = std::make_unique<BucketWatch>(*connection, kBucket,
+                                              [this](BucketEvent event) { events.take(std::move(event)); });
+    }
+
+    void TearDown() override { watch.reset(); }
+};
+
+TEST_F(BucketWatchTest, OfAnEmptyBucketIsLoadedAtOnce) {
+    create(republished());
+    start_watch();
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+    const auto all = events.all();
+    ASSERT_EQ(all.size(), 2U);
+    EXPECT_EQ(all[0].kind, Kind::opened);
+    EXPECT_EQ(all[1].kind, Kind::loaded);
+    EXPECT_EQ(all[0].epoch_us, stream_info()->Created / 1000);
+}
+
+TEST_F(BucketWatchTest, TellsTheNewestValueOfEachKeyThenLoadedThenChanges) {
+    create(republished());
+    put("a", "1");
+    put("b", "1");
+    const auto a = put("a", "2");
+    put("gone", "1");
+    remove("gone");
+    start_watch();
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+    const auto loading = events.all();
+    ASSERT_EQ(loading.size(), 5U);
+    EXPECT_EQ(loading.front().kind, Kind::opened);
+    EXPECT_EQ(loading.back().kind, Kind::loaded);
+    EXPECT_EQ(events.held(), (Values{{"a", "2"}, {"b", "1"}}));
+    EXPECT_EQ(events.count(Kind::removed), 1U);
+    for (const BucketEvent& event : loading) {
+        if (event.key != "a") continue;
+        EXPECT_EQ(event.revision, a);
+        EXPECT_EQ(event.epoch_us, stream_info()->Created / 1000);
+        EXPECT_GE(event.stored_at_us, event.epoch_us);
+    }
+
+    put("c", "1");
+    put("c", "2");
+    remove("b");
+    ASSERT_TRUE(events.wait_until_held({{"a", "2"}, {"c", "2"}}));
+    EXPECT_EQ(events.all().size(), 8U) << "a change is told once, and none is left out";
+    EXPECT_EQ(events.count(Kind::loaded), 1U);
+}
+
+TEST_F(BucketWatchTest, WaitsForABucketThatIsNotThereYet) {
+    start_watch();
+    create(republished());
+    put("a", "1");
+    ASSERT_TRUE(events.wait_until_held({{"a", "1"}}));
+    EXPECT_EQ(events.count(Kind::loaded), 1U);
+}
+
+TEST_F(BucketWatchTest, TellsManyKeysInTheirOrder) {
+    create(republished());
+    const auto store = bucket();
+    constexpr int kKeys = 3000;
+    for (int i = 0; i < kKeys; ++i) {
+        ASSERT_TRUE(connection->publish("$KV.things.k" + std::to_string(i), std::to_string(i)));
+    }
+    ASSERT_TRUE(connection->flush(std::chrono::seconds{30}));
+    start_watch();
+    ASSERT_TRUE(support::wait_until([&] { return events.held().size() == kKeys; }));
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+    std::uint64_t last = 0;
+    for (const BucketEvent& event : events.all()) {
+        if (event.kind != Kind::value) continue;
+        EXPECT_GT(event.revision, last);
+        last = event.revision;
+    }
+}
+
+TEST_F(BucketWatchTest, ReadsABucketAnewThatWasDeletedAndCreated) {
+    create(republished());
+    put("a", "1");
+    put("b", "1");
+    start_watch();
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+    const auto before = events.all().front().epoch_us;
+    delete_bucket();
+    create(republished());
+    put("b", "2");
+    ASSERT_TRUE(events.wait_until_held({{"b", "2"}}));
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 2));
+    EXPECT_EQ(events.count(Kind::opened), 2U);
+    EXPECT_GT(events.all().back().epoch_us, before);
+    EXPECT_EQ(events.count(Kind::removed), 0U) << "absence is not a removal";
+}
+
+TEST_F(BucketWatchTest, GoesOnAfterTheServerWasKilled) {
+    create(republished());
+    put("a", "1");
+    start_watch();
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+    server.kill9();
+    ASSERT_TRUE(support::wait_until([&] { return !connection->connected(); }));
+    server.start();
+    wait_until_connected();
+    put("a", "2");
+    put("b", "1");
+    ASSERT_TRUE(events.wait_until_held({{"a", "2"}, {"b", "1"}}));
+    const auto all = events.all();
+    for (std::size_t i = 1; i < all.size(); ++i) {
+        if (all[i].kind == Kind::value && all[i - 1].kind == Kind::value) {
+            EXPECT_GT(all[i].revision, all[i - 1].revision);
+        }
+    }
+}
+
+TEST_F(BucketWatchTest, ReadsTheBucketAnewThatAServerLost) {
+    create(republished());
+    put("a", "1");
+    put("b", "1");
+    start_watch();
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+    server.kill9();
+    server.wipe_store();
+    server.start();
+    wait_until_connected();
+    create(republished());
+    put("c", "1");
+    ASSERT_TRUE(events.wait_until_held({{"c", "1"}}));
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 2));
+}
+
+TEST_F(BucketWatchTest, SeesWhatOthersWroteWhileItWasCutOff) {
+    create(republished());
+    put("a", "1");
+    start_watch();
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+    server.process().stop();
+    ASSERT_TRUE(support::wait_until([&] { return !connection->connected(); }));
+    server.process().cont();
+    wait_until_connected();
+    put("a", "2");
+    ASSERT_TRUE(events.wait_until_held({{"a", "2"}}));
+}
+
+TEST_F(BucketWatchTest, EndsWhileTheServerIsAway) {
+    start_watch();
+    server.kill9();
+    ASSERT_TRUE(support::wait_until([&] { return !connection->connected(); }));
+    watch.reset();
+    EXPECT_EQ(events.all().size(), 0U);
+}
+
+}  // namespace
+}  // namespace pgpulse::nats

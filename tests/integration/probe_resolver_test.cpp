@@ -1,0 +1,80 @@
+#include "probe/resolver.hpp"
+#include "tests/support/wait_until.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+// The system's own resolver answers here.
+namespace pgpulse::probe {
+namespace {
+
+class ResolverTest : public testing::Test {
+  protected:
+    std::mutex mutex;
+    std::map<std::string, std::vector<std::vector<std::string>>> answers;
+    Resolver resolver{[this](const std::string& name, std::vector<std::string> addresses) {
+        const std::lock_guard lock{mutex};
+        answers[name].push_back(std::move(addresses));
+    }};
+
+    std::size_t count(const std::string& name) {
+        const std::lock_guard lock{mutex};
+        return answers[name].size();
+    }
+
+    bool answered(const std::string& name, std::size_t times) {
+        return support::wait_until([&] { return count(name) >= times; });
+    }
+};
+
+TEST_F(ResolverTest, FindsTheAddressesOfAName) {
+    resolver.follow("localhost");
+    ASSERT_TRUE(answered("localhost", 1));
+    const std::lock_guard lock{mutex};
+    const auto& addresses = answers["localhost"].front();
+    EXPECT_TRUE(std::ranges::count(addresses, "127.0.0.1") == 1 || std::ranges::count(addresses, "::1") == 1);
+    for (const std::string& address : addresses) EXPECT_TRUE(is_numeric_address(address)) << address;
+}
+
+TEST_F(ResolverTest, AsksAgainForANameThatWasNeverFound) {
+    resolver.follow("no-such-host.invalid");
+    ASSERT_TRUE(answered("no-such-host.invalid", 2));
+    const std::lock_guard lock{mutex};
+    EXPECT_TRUE(answers["no-such-host.invalid"].front().empty());
+}
+
+TEST_F(ResolverTest, AsksSoonerWhereTheAnswerIsDoubted) {
+    resolver.follow("localhost");
+    ASSERT_TRUE(answered("localhost", 1));
+    // Far sooner than after the 30 s of a name that nobody doubts.
+    EXPECT_TRUE(support::wait_until(
+        [&] {
+            resolver.doubt("localhost");
+            return count("localhost") >= 3;
+        },
+        std::chrono::seconds{20}));
+}
+
+TEST_F(ResolverTest, AForgottenNameIsAskedForNoMoreUntilItIsFollowedAgain) {
+    resolver.follow("no-such-host.invalid");
+    resolver.forget("no-such-host.invalid");
+    resolver.follow("localhost");
+    ASSERT_TRUE(answered("localhost", 1));
+    const std::size_t before = count("no-such-host.invalid");
+    EXPECT_LE(before, 1U);
+    resolver.follow("no-such-host.invalid");
+    EXPECT_TRUE(answered("no-such-host.invalid", before + 1));
+}
+
+TEST(NumericAddress, NeedsNoLookup) {
+    for (const char* address : {"127.0.0.1", "10.0.0.7", "::1", "2001:db8::7", "fe80::1%eth0"})
+        EXPECT_TRUE(is_numeric_address(address)) << address;
+    for (const char* name : {"localhost", "db1", "10.0.0", "127.0.0.1.example", "", "::zz"})
+        EXPECT_FALSE(is_numeric_address(name)) << name;
+}
+
+}  // namespace
+}  // namespace pgpulse::probe

@@ -1,0 +1,334 @@
+#include "probe/loop.hpp"
+#include "tests/support/consul_agent.hpp"
+#include "tests/support/nats_server.hpp"
+#include "tests/support/postgres_server.hpp"
+#include "tests/support/tcp_peer.hpp"
+#include "tests/support/wait_until.hpp"
+
+#include <gtest/gtest.h>
+#include <libpq-fe.h>
+#include <prometheus/registry.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+
+// What the worker's loop finds of real servers, each verdict beside that of PQping.
+namespace pgpulse::probe {
+namespace {
+
+using namespace std::chrono_literals;
+using contract::Ping;
+using contract::Reason;
+using contract::Verdict;
+using support::PostgresAuth;
+using support::PostgresServer;
+using support::PostgresServerOptions;
+
+Verdict verdict_of(PGPing ping) {
+    switch (ping) {
+        case PQPING_OK:
+            return Verdict::accepting;
+        case PQPING_REJECT:
+            return Verdict::rejecting;
+        case PQPING_NO_RESPONSE:
+            return Verdict::no_response;
+        default:
+            return Verdict::not_attempted;
+    }
+}
+
+/// pg_isready's judgement, by libpq's own blocking function.
+Verdict pq_ping(const contract::TargetDefinition& target) {
+    const std::string port = std::to_string(target.port);
+    const std::string sslmode{to_string(target.sslmode)};
+    const std::array keywords{"host",
+                              "port",
+                              "user",
+                              "dbname",
+                              "sslmode",
+                              "gssencmode",
+                              "passfile",
+                              "connect_timeout",
+                              static_cast<const char*>(nullptr)};
+    const std::array values{target.address.c_str(),
+                            port.c_str(),
+                            target.user.c_str(),
+                            target.database.c_str(),
+                            sslmode.c_str(),
+                            "disable",
+                            "/nonexistent/.pgpass",
+                            "2",
+                            static_cast<const char*>(nullptr)};
+    return verdict_of(PQpingParams(keywords.data(), values.data(), 0));
+}
+
+contract::TargetDefinition at_port(std::uint16_t port) {
+    contract::TargetDefinition target;
+    target.name = target.service = "db1";
+    target.address = "127.0.0.1";
+    target.port = port;
+    target.interval = 100ms;
+    target.fast_interval = 50ms;
+    target.timeout = 2s;  // as PQping's below: a loaded machine must not make the two differ
+    return target;
+}
+
+class ProbeVerdict : public testing::Test {
+  protected:
+    std::mutex mutex;
+    std::vector<Ping> pings;
+    prometheus::Registry registry;
+    Metrics metrics{registry};
+    Publisher publisher{[this](const std::string&, std::string_view payload) {
+        const std::lock_guard lock{mutex};
+        pings.push_back(contract::decode_ping(payload).value());
+        return true;
+    }};
+    Loop loop{{"w1", "", "00000000000000aa"}, {1000, 250, 10'000}, publisher, metrics};
+
+    void observe(const contract::TargetDefinition& target) { loop.change_targets({TargetPut{target}}); }
+
+    /// When a ping started at the latest.
+    static Mono started(const Ping& ping) {
+        const Mono ended{std::chrono::milliseconds{ping.mono_ms}};
+        if (ping.reason == Reason::timeout) return ended - at_port(0).timeout;
+        return ended - std::chrono::microseconds{ping.rtt_us.value_or(0)};
+    }
+
+    /// A ping that started after this call.
+    Ping next_ping() {
+        const Mono now = Mono::clock::now();
+        const auto ping = support::eventually([&]() -> std::optional<Ping> {
+            const std::lock_guard lock{mutex};
+            if (pings.empty() || started(pings.back()) <= now) return std::nullopt;
+            return pings.back();
+        });
+        if (!ping) ADD_FAILURE() << "no pings come";
+        return ping.value_or(Ping{});
+    }
+
+    /// Waits until PQping before and after a ping agree on `verdict` and the ping gives `reason`; meanwhile
+    /// no ping between two of PQping's answers that agree may differ from them.
+    Ping expect(const contract::TargetDefinition& target, Verdict verdict, Reason reason) {
+        observe(target);
+        Ping ping;
+        const bool seen = support::wait_until([&] {
+            const Verdict before = pq_ping(target);
+            ping = next_ping();
+            const Verdict after = pq_ping(target);
+            if (before != after) return false;
+            EXPECT_EQ(to_string(ping.verdict), to_string(before)) << "reason " << to_string(ping.reason);
+            return before == verdict && ping.reason == reason;
+        });
+        EXPECT_TRUE(seen) << "last: " << to_string(ping.verdict) << ", " << to_string(ping.reason) << ", '"
+                          << ping.sqlstate << "'";
+        return ping;
+    }
+};
+
+/// A session with the server that lasts as long as this object.
+class Session {
+  public:
+    explicit Session(const PostgresServer& server)
+        : connection_(PQconnectdb(server.conninfo().c_str()), &PQfinish) {
+        if (PQstatus(connection_.get()) != CONNECTION_OK)
+            throw std::runtime_error(PQerrorMessage(connection_.get()));
+    }
+
+  private:
+    std::unique_ptr<PGconn, decltype(&PQfinish)> connection_;
+};
+
+/// An empty file that the server may write, whoever it runs as.
+void touch(const std::filesystem::path& file) {
+    std::ofstream{file}.close();
+    std::filesystem::permissions(file, std::filesystem::perms{0666});
+}
+
+TEST_F(ProbeVerdict, AcceptingUnderTrust) {
+    PostgresServer server;
+    const Ping ping = expect(at_port(server.port()), Verdict::accepting, Reason::ok);
+    EXPECT_TRUE(ping.rtt_us);
+    EXPECT_EQ(ping.sqlstate, "");
+    EXPECT_EQ(ping.via, contract::Via::fresh);
+}
+
+TEST_F(ProbeVerdict, AcceptingUnderScramWithoutAPasswordAndWithoutALogLine) {
+    PostgresServer server{PostgresServerOptions{.auth = PostgresAuth::scram}};
+    expect(at_port(server.port()), Verdict::accepting, Reason::ok);
+    const std::string log = server.log();
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(next_ping().verdict, Verdict::accepting);
+    EXPECT_EQ(server.log(), log);
+}
+
+TEST_F(ProbeVerdict, AcceptingWhereTheRoleDoesNotExist) {
+    PostgresServer server;
+    auto target = at_port(server.port());
+    target.user = "nobody-of-this-name";
+    EXPECT_EQ(expect(target, Verdict::accepting, Reason::ok).sqlstate, "28000");
+}
+
+TEST_F(ProbeVerdict, AcceptingWhereTheDatabaseDoesNotExist) {
+    PostgresServer server;
+    auto target = at_port(server.port());
+    target.database = "none-of-this-name";
+    EXPECT_EQ(expect(target, Verdict::accepting, Reason::ok).sqlstate, "3D000");
+}
+
+TEST_F(ProbeVerdict, AcceptingWithEveryWayToTlsTheServerHas) {
+    PostgresServer server;
+    auto target = at_port(server.port());
+    for (const auto mode : {contract::SslMode::allow, contract::SslMode::prefer}) {
+        target.sslmode = mode;
+        expect(target, Verdict::accepting, Reason::ok);
+    }
+    target.sslmode = contract::SslMode::require;
+    expect(target, Verdict::no_response, Reason::tls);
+}
+
+TEST_F(ProbeVerdict, RejectingWhileStartingUp) {
+    PostgresServer server;
+    server.stop();
+    touch(server.data_dir() / "recovery.signal");
+    server.set("restore_command", "sleep 600");  // the first file that is asked for never comes
+    server.launch();
+    EXPECT_EQ(expect(at_port(server.port()), Verdict::rejecting, Reason::starting_up).sqlstate, "57P03");
+}
+
+TEST_F(ProbeVerdict, RejectingOnAStandbyThatIsNotHot) {
+    PostgresServer server;
+    server.stop();
+    touch(server.data_dir() / "standby.signal");
+    server.set("hot_standby", "off");
+    server.launch();
+    EXPECT_EQ(expect(at_port(server.port()), Verdict::rejecting, Reason::in_recovery).sqlstate, "57P03");
+}
+
+TEST_F(ProbeVerdict, RejectingDuringASmartShutdown) {
+    PostgresServer server;
+    const Session holds_it_up{server};
+    server.process().signal(SIGTERM);
+    EXPECT_EQ(expect(at_port(server.port()), Verdict::rejecting, Reason::shutting_down).sqlstate, "57P03");
+}
+
+TEST_F(ProbeVerdict, AcceptingWithAllSlotsTaken) {
+    PostgresServer server{PostgresServerOptions{.settings = {{"max_connections", "4"},
+                                                             {"superuser_reserved_connections", "0"},
+                                                             {"max_wal_senders", "0"}}}};
+    std::vector<Session> sessions;
+    // The connections by which the server was found ready may hold a slot a moment longer.
+    ASSERT_TRUE(support::wait_until([&] {
+        try {
+            sessions.emplace_back(server);
+        } catch (const std::exception&) {
+            return false;
+        }
+        return sessions.size() == 4;
+    }));
+    EXPECT_EQ(expect(at_port(server.port()), Verdict::accepting, Reason::too_many_connections).sqlstate,
+              "53300");
+}
+
+TEST_F(ProbeVerdict, NoResponseWhileStoppedAndAcceptingWhenContinued) {
+    PostgresServer server;
+    server.sigstop();
+    expect(at_port(server.port()), Verdict::no_response, Reason::timeout);
+    server.cont();
+    expect(at_port(server.port()), Verdict::accepting, Reason::ok);
+}
+
+TEST_F(ProbeVerdict, NoResponseWhenKilledAndAcceptingWhenStarted) {
+    PostgresServer server;
+    expect(at_port(server.port()), Verdict::accepting, Reason::ok);
+    server.kill9();
+    const Ping ping = expect(at_port(server.port()), Verdict::no_response, Reason::refused);
+    EXPECT_EQ(ping.rtt_us, std::nullopt);
+    server.start();
+    expect(at_port(server.port()), Verdict::accepting, Reason::ok);
+}
+
+TEST_F(ProbeVerdict, NoResponseForANameThatDoesNotResolve) {
+    auto target = at_port(5432);
+    target.address = "no-such-host.invalid";
+    expect(target, Verdict::no_response, Reason::dns);
+}
+
+TEST_F(ProbeVerdict, EveryAddressOfANameIsTried) {
+    PostgresServer server;  // at 127.0.0.1 alone, while the name may stand for ::1 as well
+    auto target = at_port(server.port());
+    target.address = "localhost";
+    expect(target, Verdict::accepting, Reason::ok);
+    server.kill9();
+    expect(target, Verdict::no_response, Reason::refused);
+}
+
+TEST_F(ProbeVerdict, NoResponseFromANatsServer) {
+    support::NatsServer server;
+    expect(at_port(server.port()), Verdict::no_response, Reason::protocol);
+}
+
+TEST_F(ProbeVerdict, NoResponseFromAnHttpServer) {
+    support::ConsulAgent server;  // waits for the end of what it takes for a request's first line
+    expect(at_port(server.http_port()), Verdict::no_response, Reason::timeout);
+}
+
+/// A message of the protocol: its type, its length by what the peer claims, what it really sends.
+std::string message(char type, std::uint32_t claimed, const std::string& body) {
+    std::string text{type};
+    for (int shift = 24; shift >= 0; shift -= 8) text += static_cast<char>(claimed >> shift);
+    return text + body;
+}
+
+const std::string kAuthenticationOk = message('R', 8, std::string(4, '\0'));
+const std::string kOneGigabyteOfNotice = message('N', 1'000'000'000, std::string(1'000'000, 'x'));
+
+struct Peer {
+    std::string name;
+    support::TcpScript script;
+    Verdict verdict;
+    Reason reason;
+};
+
+class ProbeVerdictOfPeer : public ProbeVerdict, public testing::WithParamInterface<Peer> {};
+
+TEST_P(ProbeVerdictOfPeer, IsPqPings) {
+    const support::TcpPeer peer{GetParam().script};
+    expect(at_port(peer.port()), GetParam().verdict, GetParam().reason);
+    EXPECT_TRUE(loop.turning());
+}
+
+using End = support::TcpScript::End;
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, ProbeVerdictOfPeer,
+    testing::Values(
+        Peer{"Silent", {}, Verdict::no_response, Reason::timeout},
+        Peer{"GarbageAtOnce", {.greeting = "\x16\x03\x01garbage\n"}, Verdict::no_response, Reason::protocol},
+        Peer{"GarbageAsReply",
+             {.reply = std::string(100'000, '\xff')},
+             Verdict::no_response,
+             Reason::protocol},
+        Peer{"HangsUpAtOnce", {.end = End::close}, Verdict::no_response, Reason::reset},
+        Peer{
+            "HangsUpOnTheFirstBytes", {.reply = "E", .end = End::close}, Verdict::no_response, Reason::reset},
+        Peer{"Resets", {.end = End::reset}, Verdict::no_response, Reason::reset},
+        Peer{"ErrorWithoutSqlstate",
+             {.reply = std::string{"Ecould not fork new process for connection\n"} + '\0', .end = End::close},
+             Verdict::no_response,
+             Reason::protocol},
+        Peer{"AuthenticationThenHangsUp",
+             {.reply = kAuthenticationOk, .end = End::close},
+             Verdict::accepting,
+             Reason::ok},
+        Peer{"AuthenticationThenSilence", {.reply = kAuthenticationOk}, Verdict::accepting, Reason::ok},
+        Peer{"AuthenticationThenOneGigabyte",
+             {.reply = kAuthenticationOk + kOneGigabyteOfNotice},
+             Verdict::accepting,
+             Reason::protocol},
+        Peer{"OneGigabyte", {.reply = kOneGigabyteOfNotice}, Verdict::no_response, Reason::protocol}),
+    [](const testing::TestParamInfo<Peer>& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace pgpulse::probe
