@@ -297,7 +297,7 @@ class ProbeVerdictOfPeer : public ProbeVerdict, public testing::WithParamInterfa
 TEST_P(ProbeVerdictOfPeer, IsPqPings) {
     const support::TcpPeer peer{GetParam().script};
     expect(at_port(peer.port()), GetParam().verdict, GetParam().reason);
-    EXPECT_TRUE(loop.turning());
+    EXPECT_TRUE(support::wait_until([&] { return loop.turning(); }));
 }
 
 using End = support::TcpScript::End;
