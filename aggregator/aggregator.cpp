@@ -12,6 +12,7 @@
 #include "common/runtime/http_endpoint.hpp"
 #include "common/runtime/logging.hpp"
 #include "common/runtime/mailbox.hpp"
+#include "common/runtime/membership_feed.hpp"
 #include "common/runtime/signals.hpp"
 
 #include <spdlog/spdlog.h>
@@ -31,6 +32,8 @@ constexpr milliseconds kEchoInterval{200};
 constexpr milliseconds kShowInterval{1000};
 constexpr milliseconds kDrainDeadline{1000};
 constexpr milliseconds kLoopIsDead{5000};
+/// An aggregator whose loop did not turn for as long as it refreshes its membership works no more.
+constexpr milliseconds kWorking = cluster::Membership::kRefresh;
 constexpr milliseconds kRefusalLineInterval{5000};
 constexpr std::size_t kMostWaiting = 200'000;
 constexpr std::size_t kEventsBetweenTicks = 256;
@@ -73,8 +76,8 @@ class Loop {
     void run();
 
     [[nodiscard]] std::string not_ready_because() const;
-    [[nodiscard]] bool turning() const {
-        return runtime::mono_now().time_since_epoch() - milliseconds{ticked_ms_.load()} < kLoopIsDead;
+    [[nodiscard]] bool ticked_within(milliseconds time) const {
+        return runtime::mono_now().time_since_epoch() - milliseconds{ticked_ms_.load()} < time;
     }
 
   private:
@@ -308,9 +311,9 @@ int run(const Options& options) {
 
     std::unique_ptr<runtime::HttpEndpoint> http;
     if (!options.common.http.empty()) {
-        auto opened = runtime::HttpEndpoint::open(
-            options.common.http, metrics.registry(),
-            {[&loop] { return loop.turning(); }, [&loop] { return loop.not_ready_because(); }});
+        auto opened = runtime::HttpEndpoint::open(options.common.http, metrics.registry(),
+                                                  {[&loop] { return loop.ticked_within(kLoopIsDead); },
+                                                   [&loop] { return loop.not_ready_because(); }});
         if (!opened) {
             spdlog::critical("--http: {}", opened.error());
             return 2;
@@ -338,10 +341,24 @@ int run(const Options& options) {
         nats, definitions, [&](nats::BucketEvent event) { mailbox.post(DefinitionEvent{std::move(event)}); }};
     const nats::BucketWatch state_watch{
         nats, states, [&](nats::BucketEvent event) { mailbox.post(StateEvent{std::move(event)}); }};
+    std::atomic<bool> taken{false};
+    runtime::MembershipFeed membership{
+        nats,
+        {contract::MemberKind::aggregator, options.common.id, runtime::random_run(), options.common.site,
+         contract::MemberPhase::starting},
+        {[&loop] { return loop.ticked_within(kWorking); },
+         [&metrics](const cluster::Membership::View& view) { metrics.show_members(view); },
+         [&](const std::string& line) {
+             spdlog::critical("{}", line);
+             taken.store(true);
+             mailbox.post(Stop{});
+         }}};
     signals.listen([&](runtime::Signal signal) {
         if (signal == runtime::Signal::stop) mailbox.post(Stop{});
     });
     loop.run();
+    membership.leave();
+    if (taken.load()) return 2;
     spdlog::info("stopped");
     return 0;
 }

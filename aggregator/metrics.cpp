@@ -67,6 +67,20 @@ Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
     for (const auto health : {contract::Health::up, contract::Health::down, contract::Health::unknown}) {
         targets_[health] = &targets.Add({{"state", std::string{to_string(health)}}});
     }
+    auto& members = prometheus::BuildGauge()
+                        .Name("pgpulse_aggregator_members")
+                        .Help("Members of the cluster that serve, as this aggregator sees them, by kind")
+                        .Register(*registry_);
+    for (const auto kind :
+         {contract::MemberKind::probe, contract::MemberKind::aggregator, contract::MemberKind::bridge}) {
+        members_[kind] = &members.Add({{"kind", std::string{to_string(kind)}}});
+    }
+}
+
+void Metrics::show_members(const cluster::Membership::View& view) {
+    members_.at(contract::MemberKind::probe)->Set(static_cast<double>(view.probes.size()));
+    members_.at(contract::MemberKind::aggregator)->Set(static_cast<double>(view.aggregators.size()));
+    members_.at(contract::MemberKind::bridge)->Set(static_cast<double>(view.bridges.size()));
 }
 
 void Metrics::show(const TallyCounts& counts, const std::map<contract::Health, std::size_t>& targets) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "aggregator/tally.hpp"
+#include "common/cluster/membership.hpp"
 #include "common/contract/refusal.hpp"
 
 #include <prometheus/counter.h>
@@ -24,6 +25,8 @@ class Metrics {
     void refused(contract::Refusal::Cause cause) { refused_[static_cast<std::size_t>(cause)]->Increment(); }
     void dropped() { dropped_->Increment(); }
     void definition_refused() { definitions_refused_->Increment(); }
+    /// Any thread.
+    void show_members(const cluster::Membership::View& view);
     void show(const TallyCounts& counts, const std::map<contract::Health, std::size_t>& targets);
 
   private:
@@ -40,6 +43,7 @@ class Metrics {
     prometheus::Counter* writes_lost_ = nullptr;
     prometheus::Counter* writes_failed_ = nullptr;
     std::map<contract::Health, prometheus::Gauge*> targets_;
+    std::map<contract::MemberKind, prometheus::Gauge*> members_;
 };
 
 }  // namespace pgpulse::aggregator

@@ -125,9 +125,13 @@ void Tally::state(std::string_view name, contract::State state, std::uint64_t re
     target.seen = true;
     if (own_write) return;
     if (states_loaded_ && revision < target.revision) return;
-    const bool foreign = states_loaded_ && state.decided_by != id_;
+    const bool others_word = state.decided_by != id_;
+    const bool foreign = states_loaded_ && others_word;
     if (!target.belief) target.taken_over = hearing_.now();
-    target.belief = std::move(state);
+    const auto life_before = target.lives.present();
+    adopt(target, std::move(state));
+    // Whoever wrote of another life may have seen a later one; what is true is told again by the next ping.
+    if (others_word && target.lives.present() != life_before) target.restarted.reset();
     target.revision = revision;
     target.rewrite = false;
     if (foreign && target.definition) target.quiet_until = now.mono + target.definition->interval;
@@ -201,6 +205,12 @@ Heard Tally::ping(const contract::Ping& ping, Now now, Actions& out) {
     evidence.rtt_us = ping.rtt_us;
     evidence.at = ping.at;
     if (conclusive(ping.verdict)) voter->heard = hearing_.now() - lateness;
+    if (ping.role && ping.writable) {
+        voter->role = HeardRole{{*ping.role, *ping.writable}, hearing_.now() - lateness};
+    }
+    // Until the bucket is read there is no life to compare with; the next ping tells of this one again.
+    if (const auto life = life_of(ping); life && loaded() && target->lives.tells_restart(*life))
+        target->restarted = life;
     evaluate(*target, now, out);
     return Heard::counted;
 }
@@ -231,7 +241,7 @@ void Tally::written(std::string_view name, Written outcome, std::uint64_t expect
                 if (write.state.target.empty())
                     target->belief.reset();
                 else
-                    target->belief = write.state;
+                    adopt(*target, write.state);
                 target->rewrite = false;
             }
             if (!write.state.target.empty()) ++counts_.transitions;
@@ -308,12 +318,33 @@ void Tally::evaluate(Target& target, Now now, Actions& out) {
         return;
     }
     const Rule& rule = rule_for(target);
-    if (rule.ruling == Ruling::keep) return;
-    if (rule.ruling == Ruling::unknown && young(target)) return;
-    const Health health = to_health(rule.ruling);
-    if (target.belief && target.belief->state == health) return;
-    target.in_flight = Write{next_state(target, health, now), target.revision};
+    const bool decides = rule.ruling != Ruling::keep && !(rule.ruling == Ruling::unknown && young(target));
+    if (!decides && !target.belief) return;
+    const Findings found = findings(target, decides ? to_health(rule.ruling) : target.belief->state);
+    if (target.belief && target.belief->state == found.health && target.belief->role == found.role &&
+        target.belief->writable == found.writable && !found.restarted)
+        return;
+    target.in_flight = Write{next_state(target, found, now), target.revision};
     out.emplace_back(PutState{target.in_flight->state, target.revision});
+}
+
+void Tally::adopt(Target& target, contract::State state) {
+    if (const auto life = life_of(state)) target.lives.adopt(*life);
+    if (target.restarted && target.restarted == target.lives.present()) target.restarted.reset();
+    target.belief = std::move(state);
+}
+
+Tally::Findings Tally::findings(const Target& target, Health health) const {
+    RoleReports reports;
+    for (const Voter& voter : target.voters) {
+        if (voter.role && hearing_.now() - voter.role->heard <= target.freshness)
+            reports.add(voter.role->report);
+    }
+    const auto* const belief = target.belief ? &*target.belief : nullptr;
+    return {health, reports.role(belief != nullptr ? belief->role : std::nullopt),
+            reports.writable(belief != nullptr ? belief->writable : std::nullopt),
+            // While it is held down nobody is told of a new life: the word comes with its return.
+            target.restarted.has_value() && health == Health::up};
 }
 
 void Tally::evaluate_all(Now now, Actions& out) {
@@ -321,21 +352,29 @@ void Tally::evaluate_all(Now now, Actions& out) {
     for (Target& target : targets_) evaluate(target, now, out);
 }
 
-contract::State Tally::next_state(const Target& target, Health health, Now now) const {
+contract::State Tally::next_state(const Target& target, const Findings& found, Now now) const {
+    const Health health = found.health;
     contract::State next;
     next.target = target.name;
     next.state = health;
+    next.role = found.role;
+    next.writable = found.writable;
     next.since = now.wall;
     next.transition = 1;
     if (target.belief) {
         next.transition = target.belief->transition + 1;
         next.previous = target.belief->state;
-        next.role = target.belief->role;
-        next.writable = target.belief->writable;
-        next.started_at = target.belief->started_at;
-        next.crashed_at = target.belief->crashed_at;
+        if (target.belief->state == health) next.since = target.belief->since;
         next.restarts = target.belief->restarts;
     }
+    // A restart that is not counted yet stays untold: once told it would never count.
+    const auto& life = found.restarted ? target.restarted : target.lives.present();
+    if (life) {
+        next.started_at = life->started_at;
+        next.crashed_at = life->crashed_at;
+    }
+    if (found.restarted) ++next.restarts;
+
     std::vector<Reason> reasons;
     for (const Voter& voter : target.voters) {
         if (speaks_for(voter.evidence, health) && (health == Health::unknown || fresh(target, voter))) {
@@ -344,6 +383,7 @@ contract::State Tally::next_state(const Target& target, Health health, Now now) 
         next.evidence.push_back(voter.evidence);
     }
     next.reason = most_common(reasons, health == Health::up ? Reason::ok : Reason::observer_stalled);
+    if (found.restarted) next.reason = Reason::restarted;
     std::ranges::sort(next.evidence, {}, &contract::Evidence::worker);
     next.decided_by = id_;
     next.decided_at = now.wall;

@@ -2,6 +2,7 @@
 
 #include "aggregator/hearing.hpp"
 #include "aggregator/rules.hpp"
+#include "aggregator/server_facts.hpp"
 #include "common/contract/ping.hpp"
 #include "common/contract/state.hpp"
 #include "common/contract/target.hpp"
@@ -110,12 +111,18 @@ class Tally {
         std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
     };
 
+    struct HeardRole {
+        RoleReport report;
+        Time heard{};  // on the hearing clock
+    };
+
     struct Voter {
         contract::Evidence evidence;
         std::string run;
         std::uint64_t seq = 0;
         bool suspect = false;
         std::optional<Time> heard;  // the last conclusive ping, on the hearing clock
+        std::optional<HeardRole> role;
     };
 
     struct Write {
@@ -135,6 +142,8 @@ class Tally {
         Time freshness{0};  // how long a word stands without a new ping, by the definition
         std::chrono::steady_clock::time_point quiet_until{};  // no write before
         std::vector<Voter> voters;
+        ServerLives lives;
+        std::optional<ServerLife> restarted;  // a life that the state does not tell of yet
         std::optional<Write> in_flight;
     };
 
@@ -155,7 +164,16 @@ class Tally {
     void evaluate(Target& target, Now now, Actions& out);
     void evaluate_all(Now now, Actions& out);
     [[nodiscard]] const Rule& rule_for(const Target& target) const;
-    [[nodiscard]] contract::State next_state(const Target& target, contract::Health health, Now now) const;
+    /// What is held of a target now, evidence and names aside.
+    struct Findings {
+        contract::Health health{};
+        std::optional<contract::Role> role;
+        std::optional<bool> writable;
+        bool restarted = false;
+    };
+    [[nodiscard]] Findings findings(const Target& target, contract::Health health) const;
+    [[nodiscard]] contract::State next_state(const Target& target, const Findings& findings, Now now) const;
+    static void adopt(Target& target, contract::State state);
     /// Taken over so lately that a voter may not have been heard yet.
     [[nodiscard]] bool young(const Target& target) const;
     [[nodiscard]] bool fresh(const Target& target, const Voter& voter) const;

@@ -2,17 +2,19 @@
 # Runs the benches and prints what they measured as one table.
 set -euo pipefail
 
-benches=(ping_rate aggregator_rate consul_rate contract)
+benches=(ping_rate fleet_scale session_cost aggregator_rate consul_rate contract)
 
 usage() {
     cat <<'TEXT'
 Usage: bench/run.sh [--first] [NAME...]
 
-Installs what is missing, builds the release preset, runs the named benches (default: all, about five minutes) and
+Installs what is missing, builds the release preset, runs the named benches (default: all, about eight minutes) and
 prints a table: what was measured, the baseline of the same run, their ratio, the goal and whether it is met.
 
 Benches:
   ping_rate        pings a second on one core with the publish, and CPU a ping, against a bare libpq loop and pg_isready
+  fleet_scale      memory a target, start and lateness of one worker with 100,000 targets
+  session_cost     CPU of a real server by a held session, against fresh pings
   aggregator_rate  pings a second folded on one core, against a bare nats.c subscriber
   consul_rate      transitions a second into Consul, against sequential requests
   contract         CPU to encode, decode and tally one ping

@@ -25,6 +25,7 @@ find_path(TL_EXPECTED_INCLUDE_DIR tl/expected.hpp REQUIRED)
 
 if(PGPULSE_TESTS)
   find_package(GTest REQUIRED)
+  find_package(rapidcheck REQUIRED)
 endif()
 if(PGPULSE_BENCH)
   find_package(benchmark REQUIRED)

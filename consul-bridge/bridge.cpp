@@ -20,6 +20,8 @@ constexpr std::size_t kReaders = 2;
 constexpr milliseconds kLongestTurn{500};
 constexpr milliseconds kStuckAfter{5000};
 constexpr milliseconds kDrainAtMost{1000};
+/// A bridge whose loop did not turn for so long works no more.
+constexpr milliseconds kWorking{1000};
 constexpr std::size_t kEventsPerStep = 256;
 constexpr milliseconds kLineInterval{1000};
 /// Lines about targets: so many in such a time, and then the number of those kept back.
@@ -58,26 +60,39 @@ int Bridge::run() {
     if (!options_.common.http.empty()) {
         auto endpoint = runtime::HttpEndpoint::open(
             options_.common.http, metrics_.registry(),
-            {[this] {
-                 const Mono turned_at{Mono::duration{turned_at_.load(std::memory_order_relaxed)}};
-                 return mono_now() - turned_at < kStuckAfter;
-             },
-             [this] { return not_ready_because(); }});
+            {[this] { return turned_within(kStuckAfter); }, [this] { return not_ready_because(); }});
         if (!endpoint) {
             spdlog::critical("--http: {}", endpoint.error());
             return 2;
         }
         endpoint_ = std::move(*endpoint);
     }
+    membership_ = std::make_unique<runtime::MembershipFeed>(
+        *connection_,
+        contract::Member{contract::MemberKind::bridge, options_.common.id, runtime::random_run(),
+                         options_.common.site, contract::MemberPhase::starting},
+        runtime::MembershipFeed::Events{
+            [this] { return turned_within(kWorking); },
+            [this](const cluster::Membership::View& view) { metrics_.show_members(view); },
+            [this](const std::string& line) {
+                spdlog::critical("{}", line);
+                mailbox_.post(Stop{2});
+            }});
     spdlog::info("carrying states to Consul at {} below '{}'", options_.consul.url, options_.kv_prefix);
 
     std::vector<Event> batch;
     while (!stopping_) turn(batch, mono_now() + kLongestTurn);
+    membership_->leave();
     drain();
-    return 0;
+    return *stopping_;
 }
 
 void Bridge::stop() { mailbox_.post(Stop{}); }
+
+bool Bridge::turned_within(milliseconds time) const {
+    const Mono turned_at{Mono::duration{turned_at_.load(std::memory_order_relaxed)}};
+    return mono_now() - turned_at < time;
+}
 
 void Bridge::turn(std::vector<Event>& batch, Mono deadline) {
     turned_at_.store(mono_now().time_since_epoch().count(), std::memory_order_relaxed);
@@ -192,7 +207,7 @@ void Bridge::handle(Event& event, Mono now) {
             mirror_.read_failed(read->id, read->snapshot.error(), now);
         }
     } else {
-        stopping_ = true;
+        stopping_ = std::get<Stop>(event).code;
     }
 }
 

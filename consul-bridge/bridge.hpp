@@ -7,6 +7,7 @@
 #include "common/runtime/http_endpoint.hpp"
 #include "common/runtime/logging.hpp"
 #include "common/runtime/mailbox.hpp"
+#include "common/runtime/membership_feed.hpp"
 #include "consul-bridge/consul_pool.hpp"
 #include "consul-bridge/metrics.hpp"
 #include "consul-bridge/mirror.hpp"
@@ -56,7 +57,9 @@ class Bridge {
         RequestId id = 0;
         tl::expected<Snapshot, std::string> snapshot;
     };
-    struct Stop {};
+    struct Stop {
+        int code = 0;  // to exit with
+    };
     using Event = std::variant<Defined, Undefined, Observed, Forgotten, TransactionEnded, ReadEnded, Stop>;
 
     void on_definition(nats::BucketEvent event);
@@ -69,12 +72,13 @@ class Bridge {
     void turn(std::vector<Event>& batch, runtime::Mono deadline);
     void drain();
     [[nodiscard]] std::string not_ready_because() const;
+    [[nodiscard]] bool turned_within(std::chrono::milliseconds time) const;
 
     Options options_;
     Mirror mirror_;
     Metrics metrics_;
     runtime::Mailbox<Event> mailbox_;
-    bool stopping_ = false;
+    std::optional<int> stopping_;          // the code to exit with
     runtime::LineLimit definition_lines_;  // each of one watch's thread
     runtime::LineLimit state_lines_;
     runtime::Mono lines_since_{};
@@ -90,6 +94,7 @@ class Bridge {
     std::unique_ptr<ConsulPool> pool_;
     std::unique_ptr<nats::BucketWatch> definitions_;
     std::unique_ptr<nats::BucketWatch> states_;
+    std::unique_ptr<runtime::MembershipFeed> membership_;
     std::unique_ptr<runtime::HttpEndpoint> endpoint_;
 };
 

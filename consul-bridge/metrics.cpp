@@ -56,6 +56,7 @@ Metrics::Metrics()
       pending_(gauge(*registry_, "pgpulse_bridge_pending_targets",
                      "Targets of which Consul does not say yet what the bucket says")),
       reachable_(gauge(*registry_, "pgpulse_bridge_consul_reachable", "1 while Consul answers")),
+      bridges_(gauge(*registry_, "pgpulse_bridge_members", "Bridges that serve, as this one sees them")),
       delay_(histogram(*registry_, "pgpulse_bridge_delay_seconds",
                        "From a change's arrival from NATS until Consul has it")),
       request_(histogram(*registry_, "pgpulse_bridge_transaction_seconds", "Duration of a transaction")) {}
@@ -81,6 +82,10 @@ void Metrics::show(const Mirror::Counters& now, const std::vector<std::chrono::n
 
 void Metrics::count_refused(const std::string& bucket, const std::string& cause) {
     refused_.Add({{"bucket", bucket}, {"cause", cause}}).Increment();
+}
+
+void Metrics::show_members(const cluster::Membership::View& view) {
+    bridges_.Set(static_cast<double>(view.bridges.size()));
 }
 
 void Metrics::observe_request(std::chrono::nanoseconds took) { request_.Observe(seconds(took)); }

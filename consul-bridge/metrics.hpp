@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/cluster/membership.hpp"
 #include "consul-bridge/mirror.hpp"
 
 #include <prometheus/registry.h>
@@ -30,6 +31,8 @@ class Metrics {
     /// A value of a bucket that was not understood.
     void count_refused(const std::string& bucket, const std::string& cause);
 
+    void show_members(const cluster::Membership::View& view);
+
     void observe_request(std::chrono::nanoseconds took);
 
   private:
@@ -46,6 +49,7 @@ class Metrics {
     prometheus::Gauge& targets_;
     prometheus::Gauge& pending_;
     prometheus::Gauge& reachable_;
+    prometheus::Gauge& bridges_;
     prometheus::Histogram& delay_;
     prometheus::Histogram& request_;
     Mirror::Counters shown_;

@@ -1,4 +1,5 @@
 #include "common/runtime/logging.hpp"
+#include "ctl/members.hpp"
 #include "ctl/options.hpp"
 #include "ctl/status.hpp"
 #include "ctl/watch.hpp"
@@ -14,5 +15,7 @@ int main(int argc, char** argv) {
             return ctl::run_status(*options);
         case ctl::Command::watch:
             return ctl::run_watch(*options);
+        case ctl::Command::members:
+            return ctl::run_members(*options);
     }
 }

@@ -30,10 +30,19 @@ constexpr const char* kWatchHelp =
     "  pgpulse watch\n"
     "  pgpulse watch --json | jq -c '[.subject, .state.state, .state.reason]'";
 
+constexpr const char* kMembersHelp =
+    "TARGETS is how many targets a probe worker observes. A program that was killed is shown for two seconds "
+    "more.\n"
+    "Exit code: 0 printed, 2 wrong usage, 3 NATS or a bucket cannot be reached.\n"
+    "Examples:\n"
+    "  pgpulse members\n"
+    "  pgpulse members --json | jq -r 'select(.kind == \"probe\").id'";
+
 constexpr const char* kHelp =
     "Examples:\n"
     "  pgpulse status                               the state of every target\n"
     "  pgpulse watch                                every transition as it happens\n"
+    "  pgpulse members                              which programs run, and who observes how much\n"
     "  NATS_URL=nats://10.0.0.5:4222 pgpulse status --json\n"
     "Environment: NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS, NATS_NKEY, NATS_CERT, "
     "NATS_KEY, NATS_CA, NO_COLOR.";
@@ -69,14 +78,23 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
     status->fallthrough();
     status->add_option("TARGET", options.targets, "Only these targets")->type_name("");
     status->add_flag("--json", options.json, "One JSON object a line for each target");
-    status->add_option("--timeout", timeout_s, "How long to wait for NATS and the bucket [5]")
-        ->type_name("SECONDS");
+    const auto add_timeout = [&timeout_s](CLI::App* command) {
+        command->add_option("--timeout", timeout_s, "How long to wait for NATS and the bucket [5]")
+            ->type_name("SECONDS");
+    };
+    add_timeout(status);
     status->footer(kStatusHelp);
 
     CLI::App* watch = app.add_subcommand("watch", "Print every transition as it happens");
     watch->fallthrough();
     watch->add_flag("--json", options.json, "One JSON object a line for each transition");
     watch->footer(kWatchHelp);
+
+    CLI::App* members = app.add_subcommand("members", "Print which programs run, and who observes how much");
+    members->fallthrough();
+    members->add_flag("--json", options.json, "One JSON object a line for each program");
+    add_timeout(members);
+    members->footer(kMembersHelp);
 
     try {
         app.parse(argc, argv);
@@ -86,7 +104,9 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
         return tl::unexpected(fault(error.what()));
     }
 
-    options.command = watch->parsed() ? Command::watch : Command::status;
+    options.command = watch->parsed()     ? Command::watch
+                      : members->parsed() ? Command::members
+                                          : Command::status;
     if (const auto urls = nats::parse_server_urls(options.nats.url); !urls) {
         return tl::unexpected(fault("--nats: " + urls.error()));
     }
@@ -102,7 +122,7 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
     options.timeout = std::chrono::milliseconds{static_cast<std::int64_t>(timeout_s * 1000)};
     runtime::read_nats_environment(options.nats);
     options.nats.client_name = "pgpulse";
-    if (options.command == Command::status) options.nats.first_handshake_patience = options.timeout;
+    if (options.command != Command::watch) options.nats.first_handshake_patience = options.timeout;
     return options;
 }
 

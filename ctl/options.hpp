@@ -10,7 +10,7 @@
 
 namespace pgpulse::ctl {
 
-enum class Command { status, watch };
+enum class Command { status, watch, members };
 
 /// What the operator typed. NATS is found as the daemons find it: --nats, then NATS_URL; secrets and files
 /// come from the other NATS variables alone.
@@ -18,8 +18,9 @@ struct Options {
     Command command = Command::status;
     nats::ConnectOptions nats;
     bool json = false;
-    std::vector<std::string> targets;         // status: only these; empty: all
-    std::chrono::milliseconds timeout{5000};  // status: how long NATS and the bucket may take to answer
+    std::vector<std::string> targets;  // status: only these; empty: all
+    std::chrono::milliseconds timeout{
+        5000};  // status, members: how long NATS and the bucket may take to answer
 };
 
 /// The exit code where NATS could not be opened: 2 for what the operator gave, 3 where the server does not

@@ -1,15 +1,15 @@
 #include "ctl/state_table.hpp"
 
+#include "ctl/text_table.hpp"
+
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 
 namespace pgpulse::ctl {
 namespace {
 
-using Row = std::array<std::string, 6>;
 constexpr std::size_t kStateColumn = 1;
 
 std::string reason_of(const contract::State& state) {
@@ -45,28 +45,16 @@ const char* colour_of(contract::Health state) {
 }  // namespace
 
 std::string state_table(const std::vector<contract::State>& states, bool colours) {
-    std::vector<Row> rows{{"TARGET", "STATE", "SINCE", "REASON", "OBSERVERS", "TRANSITION"}};
+    std::vector<std::vector<std::string>> rows{
+        {"TARGET", "STATE", "SINCE", "REASON", "OBSERVERS", "TRANSITION"}};
     for (const contract::State& state : states) {
         rows.push_back({state.target, std::string{contract::to_string(state.state)},
                         contract::to_rfc3339(state.since), reason_of(state), observers_of(state),
                         std::to_string(state.transition)});
     }
-    std::array<std::size_t, 6> widths{};
-    for (const Row& row : rows) {
-        for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-    }
-    std::string text;
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-        for (std::size_t i = 0; i < rows[r].size(); ++i) {
-            const bool coloured = colours && r > 0 && i == kStateColumn;
-            if (coloured) text += colour_of(states[r - 1].state);
-            text += rows[r][i];
-            if (coloured) text += "\x1b[0m";
-            if (i + 1 < rows[r].size()) text.append(widths[i] - rows[r][i].size() + 2, ' ');
-        }
-        text += '\n';
-    }
-    return text;
+    return text_table(rows, [&](std::size_t row, std::size_t column) {
+        return colours && row > 0 && column == kStateColumn ? colour_of(states[row - 1].state) : "";
+    });
 }
 
 bool colours_wanted() {

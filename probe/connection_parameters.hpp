@@ -1,6 +1,7 @@
 #pragma once
 
 #include "common/contract/target.hpp"
+#include "probe/credentials.hpp"
 
 #include <memory>
 #include <string>
@@ -16,6 +17,10 @@ class ConnectionParameters {
     ConnectionParameters(const contract::TargetDefinition& definition,
                          const std::vector<std::string>& addresses);
 
+    /// Those of a login. A service file's section stands for the definition's user, database and sslmode.
+    ConnectionParameters(const contract::TargetDefinition& definition,
+                         const std::vector<std::string>& addresses, const Credentials& credentials);
+
     [[nodiscard]] const char* const* keywords() const { return keywords_.data(); }
     [[nodiscard]] const char* const* values() const { return values_.data(); }
 
@@ -26,6 +31,10 @@ class ConnectionParameters {
     [[nodiscard]] bool may_use_tls() const { return may_use_tls_; }
 
   private:
+    void add_endpoint(const contract::TargetDefinition& definition,
+                      const std::vector<std::string>& addresses);
+    void add_login(const contract::TargetDefinition& definition);
+    void finish();
     void add(const char* keyword, std::string value);
 
     std::vector<std::unique_ptr<std::string>> texts_;  // their addresses outlive moves of this object
@@ -36,7 +45,8 @@ class ConnectionParameters {
 };
 
 /// Takes every variable that libpq reads (PGHOST, PGPASSWORD, PGSSLMODE, ...) out of the environment: a ping
-/// is made of its target's definition alone. To be called before threads are started.
+/// is made of its target's definition alone. What names a connection service file stays: only `service:`
+/// reads one. To be called before threads are started.
 void clear_libpq_environment();
 
 }  // namespace pgpulse::probe

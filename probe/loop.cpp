@@ -4,12 +4,15 @@
 #include "common/runtime/logging.hpp"
 #include "probe/ping.hpp"
 #include "probe/resolver.hpp"
+#include "probe/session.hpp"
 
 #include <asio/io_context.hpp>
 #include <asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 #include <atomic>
+#include <deque>
+#include <iterator>
 #include <thread>
 #include <unordered_map>
 
@@ -23,7 +26,8 @@ using contract::Verdict;
 // are started before sockets are served again, however many are due.
 constexpr int kHandlersPerTurn = 256;
 constexpr std::size_t kStartsPerTurn = 64;
-constexpr std::chrono::seconds kTurningWithin{1};
+constexpr std::size_t kChangesPerTurn = 64;
+constexpr std::chrono::milliseconds kLoginPatience{5000};
 constexpr std::chrono::seconds kFaultLines{1};
 constexpr std::chrono::seconds kTargetLines{1};
 
@@ -39,6 +43,8 @@ struct Loop::Impl {
         contract::TargetDefinition definition;
         std::optional<ConnectionParameters> parameters;  // empty: its name has not been found
         std::vector<PingId> waiting;                     // for the first lookup of its name
+        std::vector<std::string> addresses;              // in mode `session`, for its logins
+        std::string login_fault;                         // the last one said
         bool has_host_name = false;
         bool present = false;
     };
@@ -50,8 +56,13 @@ struct Loop::Impl {
         std::vector<std::string> addresses;  // the last ones found
     };
 
-    Impl(Worker::Identity identity, Schedule::Limits limits, Publisher& to, Metrics& counters)
-        : publisher(to), metrics(counters), worker(std::move(identity), limits) {}
+    Impl(Worker::Identity identity, Schedule::Limits limits, std::vector<Reference> list, Publisher& to,
+         Metrics& counters)
+        : publisher(to),
+          metrics(counters),
+          worker(std::move(identity), limits, !list.empty()),
+          sessions(io, session_events()),
+          references(io, std::move(list), [this](bool any) { answered(any); }) {}
 
     Publisher& publisher;
     Metrics& metrics;
@@ -62,11 +73,15 @@ struct Loop::Impl {
     Resolver resolver{[this](const std::string& name, std::vector<std::string> addresses) {
         asio::post(io, [this, name, addresses = std::move(addresses)] { resolved(name, addresses); });
     }};
+    SessionEngine sessions;
+    References references;
     std::vector<Endpoint> endpoints;
     std::unordered_map<std::string, Host> hosts;
     std::vector<Action> actions;
-    std::vector<contract::Ping> results;
+    std::vector<Outgoing> results;
+    std::deque<TargetChange> changes;
     runtime::LineLimit refused_lines{kFaultLines};
+    bool suspicion_said = false;
     std::size_t targets_said = 0;
     Mono targets_said_at{};
     std::atomic<Mono::rep> turned_at{Mono::clock::now().time_since_epoch().count()};
@@ -77,26 +92,41 @@ struct Loop::Impl {
         while (!stop.load(std::memory_order_relaxed)) {
             const Mono before = runtime::mono_now();
             const Mono latest = before + Worker::kLongestTurn;
-            const Mono due = std::min(latest, worker.next_due(before));
+            const Mono due = changes.empty() ? std::min(latest, worker.next_due(before)) : before;
             if (due > before) io.run_one_until(due);
             int handled = 0;
             while (handled < kHandlersPerTurn && io.poll_one() != 0) ++handled;
+            for (std::size_t applied = 0; applied < kChangesPerTurn && !changes.empty(); ++applied) {
+                apply(changes.front());
+                changes.pop_front();
+            }
             const Mono now = runtime::mono_now();
             worker.tick(now, handled < kHandlersPerTurn ? kStartsPerTurn : 0, actions);
             for (const Action& action : actions) {
                 if (const auto* const start = std::get_if<StartPing>(&action)) {
                     metrics.observe_lateness(in_seconds(now - start->due));
                     begin(start->ping, start->target);
+                } else if (const auto* const check = std::get_if<StartCheck>(&action)) {
+                    metrics.observe_lateness(in_seconds(now - check->due));
+                    sessions.check(check->ping, check->session, check->with_lag);
+                } else if (const auto* const opening = std::get_if<OpenSession>(&action)) {
+                    log_in(opening->session);
+                } else if (const auto* const closing = std::get_if<CloseSession>(&action)) {
+                    sessions.close(closing->session);
+                } else if (const auto* const expired = std::get_if<ExpirePing>(&action)) {
+                    expire(expired->ping);
                 } else {
-                    expire(std::get<ExpirePing>(action).ping);
+                    references.ask();
                 }
             }
             actions.clear();
             publisher.push(results);
             metrics.set_targets(static_cast<double>(worker.targets()));
             metrics.set_in_flight(worker.in_flight());
+            metrics.set_sessions(static_cast<double>(worker.sessions()));
             metrics.set_stalled_seconds(in_seconds(worker.stalled_for()));
             say_targets(now);
+            say_suspicion();
             turned_at.store(now.time_since_epoch().count(), std::memory_order_relaxed);
         }
     }
@@ -106,6 +136,72 @@ struct Loop::Impl {
         targets_said = worker.targets();
         targets_said_at = now;
         spdlog::info("targets pinged: {}", targets_said);
+    }
+
+    SessionEngine::Events session_events() {
+        return {
+            [this](SessionId session, const SessionFacts& facts) {
+                endpoints[session.target].login_fault.clear();
+                publish(worker.session_opened(session, facts, runtime::mono_now(), runtime::wall_now()), {});
+            },
+            [this](SessionId session, const PingResult& result, const std::string& text) {
+                login_refused(session, result, text);
+            },
+            [this](PingId ping, const PingResult& result, const SessionFacts& facts) {
+                publish(worker.checked(ping, result, facts, runtime::mono_now(), runtime::wall_now()),
+                        result.rtt);
+            },
+            [this](PingId ping) { worker.abandoned(ping, runtime::mono_now()); },
+            [this](SessionId session, std::string_view sqlstate) {
+                metrics.count_session_end(sqlstate);
+                spdlog::debug("target {}: the session ended ({})", endpoints[session.target].definition.name,
+                              sqlstate.empty() ? "no reason given" : sqlstate);
+                worker.session_ended(session, runtime::mono_now());
+            },
+        };
+    }
+
+    void log_in(SessionId session) {
+        const Endpoint& endpoint = endpoints[session.target];
+        // Read for each login, so that a new password needs no restart.
+        const auto credentials = read_credentials(endpoint.definition.credentials);
+        if (!credentials) {
+            login_refused(session, {Verdict::not_attempted, Reason::config, {}, std::nullopt},
+                          credentials.error());
+            return;
+        }
+        sessions.open(session, ConnectionParameters{endpoint.definition, endpoint.addresses, *credentials},
+                      std::max(kLoginPatience, endpoint.definition.timeout));
+    }
+
+    void login_refused(SessionId session, const PingResult& result, const std::string& text) {
+        Endpoint& endpoint = endpoints[session.target];
+        metrics.count_refused_login(result.reason);
+        if (endpoint.login_fault != text) {
+            endpoint.login_fault = text;
+            spdlog::warn("target {}: no session, it is pinged by fresh connections meanwhile: {}",
+                         endpoint.definition.name, text);
+        }
+        publish(worker.session_refused(session, result, runtime::mono_now(), runtime::wall_now()), {});
+    }
+
+    void say_suspicion() {
+        if (worker.suspect() == suspicion_said) return;
+        suspicion_said = worker.suspect();
+        metrics.set_suspect(suspicion_said);
+        if (suspicion_said) {
+            spdlog::warn(
+                "most targets that were just pinged began to fail without an answer: this worker doubts "
+                "itself, "
+                "and its pings say so");
+        } else {
+            spdlog::info("this worker trusts itself again");
+        }
+    }
+
+    void answered(bool any) {
+        worker.references_answered(any, runtime::mono_now());
+        if (!any) metrics.count_unanswered_references();
     }
 
     void begin(PingId ping, TargetIndex target) {
@@ -120,7 +216,11 @@ struct Loop::Impl {
     }
 
     void expire(PingId ping) {
-        // What the engine does not know waits for the first lookup of its target's name.
+        if (const auto check = sessions.expire(ping)) {
+            finished(ping, *check);
+            return;
+        }
+        // What no engine knows waits for the first lookup of its target's name.
         const PingResult no_name{Verdict::no_response, Reason::dns, {}, std::nullopt};
         finished(ping, engine.expire(ping).value_or(no_name));
     }
@@ -131,11 +231,18 @@ struct Loop::Impl {
             const Endpoint& endpoint = endpoints[worker.target_of(id)];
             if (endpoint.has_host_name) resolver.doubt(endpoint.definition.address);
         }
-        auto ping = worker.finished(id, result, runtime::mono_now(), runtime::wall_now());
-        if (!ping) return;
-        metrics.count_ping(ping->verdict, ping->reason);
-        if (result.rtt) metrics.observe_rtt(in_seconds(*result.rtt));
-        results.push_back(std::move(*ping));
+        publish(worker.finished(id, result, runtime::mono_now(), runtime::wall_now()), result.rtt);
+    }
+
+    void publish(std::optional<Finding> finding, std::optional<std::chrono::microseconds> rtt) {
+        if (!finding) return;
+        metrics.count_ping(finding->ping.verdict, finding->ping.reason, finding->ping.via);
+        if (rtt) metrics.observe_rtt(in_seconds(*rtt));
+        if (finding->calls_observers) {
+            metrics.count_call();
+            results.emplace_back(CallObservers{finding->ping.target});
+        }
+        results.emplace_back(std::move(finding->ping));
     }
 
     void apply(const TargetChange& change) {
@@ -164,23 +271,24 @@ struct Loop::Impl {
         Endpoint& endpoint = endpoints[index];
         if (endpoint.present && same_endpoint(endpoint.definition, definition)) return;
         spdlog::debug("target {} is at {}:{}", definition.name, definition.address, definition.port);
-        if (definition.mode == contract::Mode::session && endpoint.definition.mode != definition.mode) {
-            spdlog::warn("target {}: mode 'session' is not there yet: pinged by fresh connections",
-                         definition.name);
-        }
         forget_host(index);
         endpoint = {};
         endpoint.definition = definition;
         endpoint.present = true;
         if (is_numeric_address(definition.address)) {
-            endpoint.parameters.emplace(definition, std::vector{definition.address});
+            set_addresses(endpoint, {definition.address});
             return;
         }
         endpoint.has_host_name = true;
         Host& host = hosts[definition.address];
         host.targets.push_back(index);
-        if (!host.addresses.empty()) endpoint.parameters.emplace(definition, host.addresses);
+        if (!host.addresses.empty()) set_addresses(endpoint, host.addresses);
         resolver.follow(definition.address);
+    }
+
+    static void set_addresses(Endpoint& endpoint, const std::vector<std::string>& addresses) {
+        endpoint.parameters.emplace(endpoint.definition, addresses);
+        if (endpoint.definition.mode == contract::Mode::session) endpoint.addresses = addresses;
     }
 
     void forget_host(TargetIndex index) {
@@ -205,7 +313,7 @@ struct Loop::Impl {
         if (!first && !other) return;
         for (const TargetIndex index : host.targets) {
             Endpoint& endpoint = endpoints[index];
-            if (other) endpoint.parameters.emplace(endpoint.definition, host.addresses);
+            if (other) set_addresses(endpoint, host.addresses);
             const std::vector<PingId> waiting = std::exchange(endpoint.waiting, {});
             // A ping that expired while it waited is over, and its slot may be another's by now.
             for (const PingId ping : waiting) {
@@ -215,8 +323,9 @@ struct Loop::Impl {
     }
 };
 
-Loop::Loop(Worker::Identity identity, Schedule::Limits limits, Publisher& publisher, Metrics& metrics)
-    : impl_(std::make_unique<Impl>(std::move(identity), limits, publisher, metrics)) {
+Loop::Loop(Worker::Identity identity, Schedule::Limits limits, std::vector<Reference> references,
+           Publisher& publisher, Metrics& metrics)
+    : impl_(std::make_unique<Impl>(std::move(identity), limits, std::move(references), publisher, metrics)) {
     impl_->thread = std::thread{[impl = impl_.get()] { impl->run(); }};
 }
 
@@ -230,14 +339,26 @@ void Loop::stop() {
 }
 
 void Loop::change_targets(std::vector<TargetChange> changes) {
-    asio::post(impl_->io, [impl = impl_.get(), changes = std::move(changes)] {
-        for (const TargetChange& change : changes) impl->apply(change);
+    asio::post(impl_->io, [impl = impl_.get(), changes = std::move(changes)]() mutable {
+        impl->changes.insert(impl->changes.end(), std::make_move_iterator(changes.begin()),
+                             std::make_move_iterator(changes.end()));
     });
 }
 
-bool Loop::turning() const {
+void Loop::set_probes(std::size_t probes) {
+    asio::post(impl_->io,
+               [impl = impl_.get(), probes] { impl->worker.set_probes(static_cast<std::uint32_t>(probes)); });
+}
+
+void Loop::call(std::string target) {
+    asio::post(impl_->io, [impl = impl_.get(), target = std::move(target)] {
+        impl->worker.called(target, runtime::mono_now());
+    });
+}
+
+bool Loop::turned_within(std::chrono::milliseconds time) const {
     const Mono turned{Mono::duration{impl_->turned_at.load(std::memory_order_relaxed)}};
-    return runtime::mono_now() - turned < kTurningWithin;
+    return runtime::mono_now() - turned < time;
 }
 
 }  // namespace pgpulse::probe

@@ -2,6 +2,7 @@
 
 #include "probe/metrics.hpp"
 #include "probe/publisher.hpp"
+#include "probe/references.hpp"
 #include "probe/target_set.hpp"
 #include "probe/worker.hpp"
 
@@ -18,7 +19,8 @@ namespace pgpulse::probe {
 /// answer that arrived in time is never taken for silence, however late the loop woke up.
 class Loop {
   public:
-    Loop(Worker::Identity identity, Schedule::Limits limits, Publisher& publisher, Metrics& metrics);
+    Loop(Worker::Identity identity, Schedule::Limits limits, std::vector<Reference> references,
+         Publisher& publisher, Metrics& metrics);
     Loop(const Loop&) = delete;
     Loop& operator=(const Loop&) = delete;
     /// Ends the loop; pings under way are closed and not published.
@@ -27,11 +29,18 @@ class Loop {
     /// Ends the loop's thread; what was found so far has gone to the publisher.
     void stop();
 
-    /// Takes changes of the targets over; any thread.
+    /// Takes changes of the targets over, in order and a few a turn, so that many of them hold no ping up;
+    /// any thread.
     void change_targets(std::vector<TargetChange> changes);
 
-    /// True while the loop turns; any thread.
-    [[nodiscard]] bool turning() const;
+    /// So many probes share the targets, this one included; any thread.
+    void set_probes(std::size_t probes);
+
+    /// Somebody asks for a ping of this target now; any thread.
+    void call(std::string target);
+
+    /// True where the loop turned within this time; any thread.
+    [[nodiscard]] bool turned_within(std::chrono::milliseconds time) const;
 
   private:
     struct Impl;

@@ -1,5 +1,8 @@
+#include "common/contract/names.hpp"
 #include "common/nats/connection.hpp"
+#include "common/nats/subscription.hpp"
 #include "common/runtime/http_endpoint.hpp"
+#include "common/runtime/membership_feed.hpp"
 #include "common/runtime/signals.hpp"
 #include "probe/connection_parameters.hpp"
 #include "probe/loop.hpp"
@@ -8,7 +11,6 @@
 #include "probe/publisher.hpp"
 #include "probe/targets_feed.hpp"
 
-#include <fmt/format.h>
 #include <prometheus/registry.h>
 #include <spdlog/spdlog.h>
 
@@ -16,7 +18,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
-#include <random>
+#include <variant>
 
 namespace pgpulse::probe {
 namespace {
@@ -24,6 +26,9 @@ namespace {
 constexpr std::chrono::milliseconds kDrain{700};
 constexpr std::chrono::milliseconds kFlush{500};
 constexpr std::chrono::milliseconds kStopWithin{1900};
+constexpr std::chrono::milliseconds kTurning{1000};
+/// A worker whose loop did not turn for as long as it refreshes its membership works no more.
+constexpr std::chrono::milliseconds kWorking = cluster::Membership::kRefresh;
 
 /// Ends the process when a stop takes too long: a call into NATS can hang for seconds when its server is
 /// frozen, and nothing is left to be saved by then.
@@ -56,22 +61,27 @@ class StopLimit {
     }
 };
 
-std::string random_run() {
-    std::random_device device;
-    return fmt::format("{:08x}{:08x}", device(), device());
-}
-
 /// What the worker waits for before it does its job; empty: nothing.
-std::string not_ready_because(const nats::Connection& connection, const TargetsFeed* feed) {
+std::string not_ready_because(const nats::Connection& connection, const TargetsFeed* feed,
+                              const runtime::MembershipFeed* membership) {
     if (!connection.connected()) return "NATS is not connected";
     if (feed == nullptr || !feed->known()) return "the bucket of targets is not read yet";
+    if (membership == nullptr || !membership->serving()) return "the other members are not known yet";
     return {};
 }
+
+/// The id belongs to another worker.
+struct Taken {
+    std::string line;
+};
+
+/// What main waits for.
+using Asked = std::variant<runtime::Signal, Taken>;
 
 int run(int argc, char** argv) {
     // They outlive the signals' thread, which uses them.
     StopLimit limit;
-    runtime::Mailbox<runtime::Signal> asked;
+    runtime::Mailbox<Asked> asked;
     runtime::Signals signals;
     auto read = read_options(argc, argv);
     if (const int* const code = std::get_if<int>(&read)) return *code;
@@ -102,34 +112,64 @@ int run(int argc, char** argv) {
     Publisher publisher{[&connection](const std::string& subject, std::string_view payload) {
         return connection.publish(subject, payload).has_value();
     }};
-    auto loop = std::make_unique<Loop>(Worker::Identity{options.common.id, options.common.site, random_run()},
-                                       options.limits, publisher, metrics);
+    const std::string run_id = runtime::random_run();
+    auto loop = std::make_unique<Loop>(Worker::Identity{options.common.id, options.common.site, run_id},
+                                       options.limits, options.references, publisher, metrics);
 
-    std::atomic<const TargetsFeed*> started_feed{nullptr};  // read by the endpoint's threads
+    // Read by the endpoint's threads.
+    std::atomic<const TargetsFeed*> started_feed{nullptr};
+    std::atomic<const runtime::MembershipFeed*> started_membership{nullptr};
     std::unique_ptr<runtime::HttpEndpoint> http;
     if (!options.common.http.empty()) {
-        auto endpoint = runtime::HttpEndpoint::open(
-            options.common.http, registry,
-            {[&loop] { return loop->turning(); },
-             [&connection, &started_feed] { return not_ready_because(connection, started_feed); }});
+        auto endpoint = runtime::HttpEndpoint::open(options.common.http, registry,
+                                                    {[&loop] { return loop->turned_within(kTurning); },
+                                                     [&connection, &started_feed, &started_membership] {
+                                                         return not_ready_because(connection, started_feed,
+                                                                                  started_membership);
+                                                     }});
         if (!endpoint) {
             std::cerr << "pgpulse-probe: --http: " << endpoint.error() << '\n';
             return 2;
         }
         http = std::move(*endpoint);
     }
+    auto calls = nats::Subscription::open(
+        connection, std::string{contract::kAllChecks}, [&loop](const nats::Message& message) {
+            if (const auto target = contract::parse_check_subject(nats::subject_of(message)))
+                loop->call(std::string{*target});
+        });
+    if (!calls) {
+        std::cerr << "pgpulse-probe: " << calls.error().text << '\n';
+        return 1;
+    }
     auto feed = std::make_unique<TargetsFeed>(
-        connection, std::move(file),
+        connection, options.common.id, std::move(file),
         [&loop](std::vector<TargetChange> changes) { loop->change_targets(std::move(changes)); });
     started_feed = feed.get();
+    auto membership = std::make_unique<runtime::MembershipFeed>(
+        connection,
+        contract::Member{contract::MemberKind::probe, options.common.id, run_id, options.common.site,
+                         contract::MemberPhase::starting},
+        runtime::MembershipFeed::Events{[&loop] { return loop->turned_within(kWorking); },
+                                        [&feed, &loop](const cluster::Membership::View& view) {
+                                            loop->set_probes(view.probes.size());
+                                            feed->members(view.probes);
+                                        },
+                                        [&asked](std::string line) { asked.post(Taken{std::move(line)}); }});
+    started_membership = membership.get();
 
-    std::vector<runtime::Signal> batch;
+    std::vector<Asked> batch;
+    std::string taken;
     for (bool stop = false; !stop;) {
         asked.take_until(batch, std::chrono::steady_clock::now() + std::chrono::seconds{1});
         metrics.set_dropped(static_cast<double>(publisher.dropped()),
                             static_cast<double>(publisher.unsent()));
-        for (const runtime::Signal signal : batch) {
-            if (signal == runtime::Signal::stop) {
+        metrics.set_members(static_cast<double>(membership->members()));
+        for (Asked& event : batch) {
+            if (auto* const other = std::get_if<Taken>(&event)) {
+                taken = std::move(other->line);
+                stop = true;
+            } else if (std::get<runtime::Signal>(event) == runtime::Signal::stop) {
                 stop = true;
             } else if (!options.targets_file.empty()) {
                 auto targets = read_targets_file(options.targets_file);
@@ -142,15 +182,21 @@ int run(int argc, char** argv) {
         }
     }
 
-    spdlog::info("stopping");
+    if (taken.empty()) spdlog::info("stopping");
     http.reset();
+    // First, because others take over at this word.
+    membership->leave();
     loop->stop();
     if (connection.connected()) {
         publisher.drain(kDrain);
         (void)connection.flush(kFlush);
     }
+    calls->reset();
+    membership.reset();
     feed.reset();
-    return 0;
+    if (taken.empty()) return 0;
+    std::cerr << "pgpulse-probe: " << taken << '\n';
+    return 2;
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ namespace pgpulse::probe {
 namespace {
 
 constexpr auto kVerdicts = static_cast<std::size_t>(contract::Verdict::inconclusive) + 1;
+constexpr auto kVias = static_cast<std::size_t>(contract::Via::session) + 1;
 constexpr auto kReasons = static_cast<std::size_t>(contract::Reason::observer_stalled) + 1;
 
 const prometheus::Histogram::BucketBoundaries kRttSeconds{
@@ -48,6 +49,40 @@ struct Metrics::Impl {
                       .Help("Invalid values seen in the bucket of targets")
                       .Register(registry)
                       .Add({})),
+          calls(prometheus::BuildCounter()
+                    .Name("pgpulse_probe_calls_total")
+                    .Help("Calls of a target's other observers, each at a first failure")
+                    .Register(registry)
+                    .Add({})),
+          unanswered(prometheus::BuildCounter()
+                         .Name("pgpulse_probe_references_unanswered_total")
+                         .Help("Questions to the references that none of them answered")
+                         .Register(registry)
+                         .Add({})),
+          session_ends(
+              prometheus::BuildCounter()
+                  .Name("pgpulse_probe_sessions_ended_total")
+                  .Help("Held sessions that the server ended or that were lost, by the SQLSTATE it gave")
+                  .Register(registry)),
+          refused_logins(prometheus::BuildCounter()
+                             .Name("pgpulse_probe_logins_refused_total")
+                             .Help("Logins for a held session that came to nothing, by reason")
+                             .Register(registry)),
+          sessions(prometheus::BuildGauge()
+                       .Name("pgpulse_probe_sessions")
+                       .Help("Sessions held")
+                       .Register(registry)
+                       .Add({})),
+          suspect(prometheus::BuildGauge()
+                      .Name("pgpulse_probe_suspect")
+                      .Help("1 while this worker doubts itself")
+                      .Register(registry)
+                      .Add({})),
+          members(prometheus::BuildGauge()
+                      .Name("pgpulse_probe_members")
+                      .Help("Members of the cluster that serve, as this worker sees them")
+                      .Register(registry)
+                      .Add({})),
           targets(prometheus::BuildGauge()
                       .Name("pgpulse_probe_targets")
                       .Help("Targets this worker pings")
@@ -72,10 +107,18 @@ struct Metrics::Impl {
 
     prometheus::Family<prometheus::Counter>& pings;
     // Filled as pairs turn up: most of them never do. Adding one twice gives the same counter.
-    std::array<std::array<std::atomic<prometheus::Counter*>, kReasons>, kVerdicts> by_result{};
+    std::array<std::array<std::array<std::atomic<prometheus::Counter*>, kVias>, kReasons>, kVerdicts>
+        by_result{};
     prometheus::Histogram& rtt;
     prometheus::Histogram& lateness;
     prometheus::Counter& refused;
+    prometheus::Counter& calls;
+    prometheus::Counter& unanswered;
+    prometheus::Family<prometheus::Counter>& session_ends;
+    prometheus::Family<prometheus::Counter>& refused_logins;
+    prometheus::Gauge& sessions;
+    prometheus::Gauge& suspect;
+    prometheus::Gauge& members;
     prometheus::Gauge& targets;
     prometheus::Gauge& in_flight;
     prometheus::Counter& stalled;
@@ -88,12 +131,14 @@ Metrics::Metrics(prometheus::Registry& registry) : impl_(std::make_unique<Impl>(
 
 Metrics::~Metrics() = default;
 
-void Metrics::count_ping(contract::Verdict verdict, contract::Reason reason) {
-    auto& place = impl_->by_result[static_cast<std::size_t>(verdict)][static_cast<std::size_t>(reason)];
+void Metrics::count_ping(contract::Verdict verdict, contract::Reason reason, contract::Via via) {
+    auto& place = impl_->by_result[static_cast<std::size_t>(verdict)][static_cast<std::size_t>(reason)]
+                                  [static_cast<std::size_t>(via)];
     prometheus::Counter* counter = place.load(std::memory_order_acquire);
     if (counter == nullptr) {
-        counter = &impl_->pings.Add(
-            {{"verdict", std::string{to_string(verdict)}}, {"reason", std::string{to_string(reason)}}});
+        counter = &impl_->pings.Add({{"verdict", std::string{to_string(verdict)}},
+                                     {"reason", std::string{to_string(reason)}},
+                                     {"via", std::string{to_string(via)}}});
         place.store(counter, std::memory_order_release);
     }
     counter->Increment();
@@ -102,6 +147,23 @@ void Metrics::count_ping(contract::Verdict verdict, contract::Reason reason) {
 void Metrics::observe_rtt(double seconds) { impl_->rtt.Observe(seconds); }
 void Metrics::observe_lateness(double seconds) { impl_->lateness.Observe(seconds); }
 void Metrics::count_refused_definition() { impl_->refused.Increment(); }
+void Metrics::count_call() { impl_->calls.Increment(); }
+void Metrics::count_unanswered_references() { impl_->unanswered.Increment(); }
+void Metrics::count_session_end(std::string_view sqlstate) {
+    // What is no SQLSTATE comes from a peer that is no PostgreSQL server: it gets no label of its own.
+    const bool known = sqlstate.size() == 5 && sqlstate.starts_with("57P0");
+    impl_->session_ends
+        .Add({{"sqlstate", known              ? std::string{sqlstate}
+                           : sqlstate.empty() ? "none"
+                                              : "other"}})
+        .Increment();
+}
+void Metrics::count_refused_login(contract::Reason reason) {
+    impl_->refused_logins.Add({{"reason", std::string{to_string(reason)}}}).Increment();
+}
+void Metrics::set_sessions(double sessions) { impl_->sessions.Set(sessions); }
+void Metrics::set_suspect(bool suspect) { impl_->suspect.Set(suspect ? 1 : 0); }
+void Metrics::set_members(double members) { impl_->members.Set(members); }
 void Metrics::set_targets(double targets) { impl_->targets.Set(targets); }
 void Metrics::set_in_flight(double pings) { impl_->in_flight.Set(pings); }
 void Metrics::set_stalled_seconds(double seconds) { raise(impl_->stalled, seconds); }

@@ -3,6 +3,7 @@
 #include "probe/ping_result.hpp"
 
 #include <memory>
+#include <string_view>
 
 namespace prometheus {
 class Registry;
@@ -18,13 +19,25 @@ class Metrics {
     Metrics& operator=(const Metrics&) = delete;
     ~Metrics();
 
-    void count_ping(contract::Verdict verdict, contract::Reason reason);
+    void count_ping(contract::Verdict verdict, contract::Reason reason, contract::Via via);
     void observe_rtt(double seconds);
     /// How much later than due a ping started.
     void observe_lateness(double seconds);
     void count_refused_definition();
+    /// The other observers of a target were called.
+    void count_call();
 
+    /// The references were asked, and none of them answered.
+    void count_unanswered_references();
+
+    void count_session_end(std::string_view sqlstate);
+    void count_refused_login(contract::Reason reason);
+    void set_sessions(double sessions);
+
+    void set_suspect(bool suspect);
     void set_targets(double targets);
+    /// Members of the cluster that serve, this one included.
+    void set_members(double members);
     void set_in_flight(double pings);
     /// Totals since the start; they never fall.
     void set_stalled_seconds(double seconds);

@@ -23,7 +23,7 @@ Bearing bearing_of(contract::Verdict verdict) {
 
 }  // namespace
 
-void OpinionTracker::feed(contract::Verdict verdict, Mono started, Limits limits) {
+void OpinionTracker::feed(contract::Verdict verdict, Mono started, Limits limits, bool decides) {
     switch (bearing_of(verdict)) {
         case Bearing::no_evidence:
             return;
@@ -33,20 +33,26 @@ void OpinionTracker::feed(contract::Verdict verdict, Mono started, Limits limits
             if (streak_ >= limits.rise) opinion_ = contract::Opinion::up;
             return;
         case Bearing::failure:
-            if (started < newest_success_started_) return;
+            if (superseded(started)) return;
             lengthen(false);
-            if (streak_ >= limits.fall) opinion_ = contract::Opinion::down;
+            if (decides && streak_ >= limits.fall) opinion_ = contract::Opinion::down;
             return;
     }
 }
 
+void OpinionTracker::void_failures() {
+    if (!succeeding_ && opinion_ != contract::Opinion::down) streak_ = 0;
+}
+
 bool OpinionTracker::settled() const {
-    return opinion_ != contract::Opinion::undecided && succeeding_ == (opinion_ == contract::Opinion::up);
+    return !questioned_ && opinion_ != contract::Opinion::undecided &&
+           succeeding_ == (opinion_ == contract::Opinion::up);
 }
 
 void OpinionTracker::lengthen(bool success) {
     streak_ = streak_ > 0 && succeeding_ == success ? streak_ + 1 : 1;
     succeeding_ = success;
+    questioned_ = false;
 }
 
 }  // namespace pgpulse::probe

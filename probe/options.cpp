@@ -1,5 +1,6 @@
 #include "probe/options.hpp"
 
+#include "common/runtime/http_endpoint.hpp"
 #include "probe/targets_file.hpp"
 
 #include <sys/resource.h>
@@ -42,7 +43,20 @@ std::variant<Options, int> read_options(int argc, char** argv) {
                  "Pings under way at most; 0: as many as the limit of open files allows, up to 16384");
     line.integer("--fast-per-second", fast, 1, 1'000'000, "N",
                  "Pings a second at most that confirm a change at the fast interval");
+    std::vector<std::string> references;
+    line.list("--reference", references, "HOST:PORT",
+              "A place to reach by TCP while the network is well: while none of them answers, silence of the "
+              "targets is "
+              "taken for this worker's own fault");
     if (const auto code = line.parse(argc, argv)) return *code;
+    for (const std::string& text : references) {
+        const auto where = runtime::parse_host_port(text);
+        if (!where || where->host.empty() || where->port == 0) {
+            return line.fault("--reference: expected HOST:PORT with a port from 1 to 65535, found '" + text +
+                              "'");
+        }
+        options.references.push_back({where->host, static_cast<std::uint16_t>(where->port)});
+    }
     const rlim_t files = raise_open_files();
     const rlim_t most = files > 2 * kReserved ? files - kReserved : files / 2;
     if (static_cast<rlim_t>(in_flight) > most) {

@@ -2,6 +2,7 @@
 
 #include "common/contract/target.hpp"
 #include "common/runtime/options.hpp"
+#include "probe/references.hpp"
 #include "probe/schedule.hpp"
 
 #include <tl/expected.hpp>
@@ -16,6 +17,7 @@ struct Options {
     runtime::CommonOptions common;
     std::string targets_file;  // empty: the bucket alone says what there is
     Schedule::Limits limits;
+    std::vector<Reference> references;
 };
 
 /// Reads the command line, the environment and the configuration file, and raises the limit of open files to

@@ -1,5 +1,7 @@
 #include "probe/publisher.hpp"
 
+#include "common/contract/names.hpp"
+
 #include <algorithm>
 #include <iterator>
 
@@ -8,6 +10,12 @@ namespace {
 
 // Bounds what a stop has to wait for and what the queue's bound does not cover.
 constexpr std::size_t kBatch = 256;
+
+bool send_one(const Publisher::Send& send, const Outgoing& message) {
+    if (const auto* const ping = std::get_if<contract::Ping>(&message))
+        return send(contract::ping_subject(ping->worker, ping->target), contract::encode(*ping));
+    return send(contract::check_subject(std::get<CallObservers>(message).target), {});
+}
 
 }  // namespace
 
@@ -23,21 +31,21 @@ Publisher::~Publisher() {
     thread_.join();
 }
 
-void Publisher::push(std::vector<contract::Ping>& pings) {
-    if (pings.empty()) return;
+void Publisher::push(std::vector<Outgoing>& messages) {
+    if (messages.empty()) return;
     bool wake = false;
     {
         const std::lock_guard lock{mutex_};
         wake = queue_.empty() && !sending_;
-        for (contract::Ping& ping : pings) {
+        for (Outgoing& message : messages) {
             if (queue_.size() >= capacity_) {
                 queue_.pop_front();
                 ++dropped_;
             }
-            queue_.push_back(std::move(ping));
+            queue_.push_back(std::move(message));
         }
     }
-    pings.clear();
+    messages.clear();
     if (wake) wake_.notify_one();
 }
 
@@ -57,7 +65,7 @@ std::uint64_t Publisher::unsent() const {
 }
 
 void Publisher::run() {
-    std::vector<contract::Ping> batch;
+    std::vector<Outgoing> batch;
     std::unique_lock lock{mutex_};
     for (;;) {
         wake_.wait(lock, [this] { return stop_ || !queue_.empty(); });
@@ -69,8 +77,8 @@ void Publisher::run() {
         sending_ = true;
         lock.unlock();
         std::uint64_t unsent = 0;
-        for (const contract::Ping& ping : batch) {
-            if (!send_(contract::ping_subject(ping.worker, ping.target), contract::encode(ping))) ++unsent;
+        for (const Outgoing& message : batch) {
+            if (!send_one(send_, message)) ++unsent;
         }
         lock.lock();
         unsent_ += unsent;

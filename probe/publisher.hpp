@@ -12,13 +12,22 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <variant>
 #include <vector>
 
 namespace pgpulse::probe {
 
-/// Hands pings from the loop to NATS on a thread of its own. A publish can block for two seconds when the
-/// server is frozen (facts of nats.c), and a ping must not wait for it: so the queue is bounded, and where it
-/// is full the oldest ping is dropped and counted.
+/// A call to the target's other observers to ping it now, on `health.check.<target>`.
+struct CallObservers {
+    std::string target;
+};
+
+/// What the worker says on NATS.
+using Outgoing = std::variant<contract::Ping, CallObservers>;
+
+/// Hands pings and calls from the loop to NATS on a thread of its own. A publish can block for two seconds
+/// when the server is frozen (facts of nats.c), and a ping must not wait for it: so the queue is bounded, and
+/// where it is full the oldest is dropped and counted.
 class Publisher {
   public:
     /// Publishes one message; false where it could not be taken. Called on the publisher's thread.
@@ -30,15 +39,15 @@ class Publisher {
     /// Drops what still waits.
     ~Publisher();
 
-    /// Takes pings over, in order; never blocks for longer than a lock. `pings` is empty afterwards.
-    void push(std::vector<contract::Ping>& pings);
+    /// Takes messages over, in order; never blocks for longer than a lock. `messages` is empty afterwards.
+    void push(std::vector<Outgoing>& messages);
 
     /// Waits until everything pushed so far was sent, at most `timeout`; false where it was not.
     bool drain(std::chrono::milliseconds timeout);
 
-    /// Pings dropped because the queue was full.
+    /// Messages dropped because the queue was full.
     [[nodiscard]] std::uint64_t dropped() const;
-    /// Pings that `Send` did not take.
+    /// Messages that `Send` did not take.
     [[nodiscard]] std::uint64_t unsent() const;
 
   private:
@@ -49,7 +58,7 @@ class Publisher {
     mutable std::mutex mutex_;
     std::condition_variable wake_;
     std::condition_variable idle_;
-    std::deque<contract::Ping> queue_;
+    std::deque<Outgoing> queue_;
     bool sending_ = false;
     bool stop_ = false;
     std::uint64_t dropped_ = 0;

@@ -65,6 +65,22 @@ void Schedule::set_settled(TargetIndex target, bool settled, Mono now) {
     plan(target);
 }
 
+void Schedule::urge(TargetIndex target, Mono now) {
+    Target& t = targets_[target];
+    if (t.regular_due <= now) return;
+    t.regular_due = now;
+    plan(target);
+}
+
+void Schedule::call(TargetIndex target, Mono now) {
+    const Target& t = targets_[target];
+    // An unsettled one is pinged as fast as it may be anyway.
+    if (!t.settled || t.waits_for_token || t.regular_due <= now) return;
+    const Mono due = std::max(now, t.last_start + t.pace.fast_interval);
+    // Where it waits for the bound already, a second call must not send it to the end of the line.
+    if (due < t.due) enqueue(target, due);
+}
+
 std::optional<Schedule::Start> Schedule::next_start(Mono now) {
     refill_tokens(now);
     if (in_flight_ >= limits_.in_flight) return std::nullopt;
@@ -144,6 +160,7 @@ void Schedule::plan(TargetIndex index) {
 
 void Schedule::enqueue(TargetIndex index, Mono due) {
     targets_[index].entry = ++entries_;
+    targets_[index].due = due;
     due_.push({due, entries_, index});
 }
 

@@ -25,6 +25,9 @@
 //                         its turn, first come first served; regular pings never wait for tokens.
 //   in_flight_bound       No more than so many pings are under way; what is over the bound waits its turn by
 //                         due time.
+//   called                A called target is pinged at once as by its fast interval, budget and bounds
+//                         included; no call makes it pinged more often than that.
+//   urged                 An urged target has its next regular start at once; the grid of later ones stays.
 //   no_burst_after_stall  What became due while the loop was stalled is spread over as long as the stall
 //                         lasted, in its old order, and instants that were missed are not made up for.
 namespace pgpulse::probe {
@@ -62,6 +65,12 @@ class Schedule {
     /// Whether the target's opinion is settled after its newest result.
     void set_settled(TargetIndex target, bool settled, Mono now);
 
+    /// The target's next regular start is now: to confirm what an event means.
+    void urge(TargetIndex target, Mono now);
+
+    /// Somebody asks for a ping now.
+    void call(TargetIndex target, Mono now);
+
     /// The next ping to start now, if one is due and within bounds. It counts as in flight until `ended`.
     /// To be called until it has none.
     std::optional<Start> next_start(Mono now);
@@ -90,6 +99,7 @@ class Schedule {
         Mono last_start{};
         Mono regular_due{};
         std::uint64_t entry = 0;  // the number of its one valid entry in `due_`
+        Mono due{};               // and what that says
     };
     struct Entry {
         Mono due;

@@ -75,6 +75,9 @@ class TargetSet {
     };
     void written(const std::string& key, std::uint64_t expected, Written how);
 
+    /// The definition in force of a target; null where there is none.
+    [[nodiscard]] const contract::TargetDefinition* definition(const std::string& name) const;
+
     /// True when the bucket was read once.
     [[nodiscard]] bool known() const { return known_; }
     /// True when everything the file asks for is in the bucket or was left to an operator.

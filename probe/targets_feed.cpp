@@ -15,9 +15,12 @@ constexpr std::chrono::seconds kLookForBucket{2};
 
 }  // namespace
 
-TargetsFeed::TargetsFeed(nats::Connection& connection, std::vector<contract::TargetDefinition> file,
-                         OnChanges on_changes)
-    : connection_(connection), on_changes_(std::move(on_changes)), file_reported_(file.empty()) {
+TargetsFeed::TargetsFeed(nats::Connection& connection, std::string worker,
+                         std::vector<contract::TargetDefinition> file, OnChanges on_changes)
+    : connection_(connection),
+      on_changes_(std::move(on_changes)),
+      assignment_(std::move(worker)),
+      file_reported_(file.empty()) {
     set_.set_file(std::move(file));
     thread_ = std::thread{[this] { run(); }};
     watch_ = std::make_unique<nats::BucketWatch>(
@@ -31,6 +34,8 @@ TargetsFeed::~TargetsFeed() {
     watch_.reset();
 }
 
+void TargetsFeed::members(std::vector<std::string> probes) { mailbox_.post(Members{std::move(probes)}); }
+
 void TargetsFeed::reload(std::vector<contract::TargetDefinition> file) {
     mailbox_.post(Reload{std::move(file)});
 }
@@ -43,9 +48,13 @@ void TargetsFeed::run() {
         for (Event& event : batch) {
             if (std::holds_alternative<Stop>(event)) return;
             if (auto* const stored = std::get_if<nats::BucketEvent>(&event)) {
-                if (auto change = take(*stored)) changes.push_back(std::move(*change));
+                auto change = take(*stored);
+                if (change) change = as_assigned(std::move(*change));
+                if (change) changes.push_back(std::move(*change));
             } else if (const auto* const outcome = std::get_if<nats::WriteOutcome>(&event)) {
                 take(*outcome);
+            } else if (auto* const members = std::get_if<Members>(&event)) {
+                take(*members, changes);
             } else {
                 set_.set_file(std::move(std::get<Reload>(event).file));
                 file_reported_ = false;
@@ -114,6 +123,44 @@ std::optional<TargetChange> TargetsFeed::take(nats::BucketEvent& event) {
             return set_.removed(event.key, event.revision);
     }
     return std::nullopt;
+}
+
+/// The change as far as it concerns this worker.
+std::optional<TargetChange> TargetsFeed::as_assigned(TargetChange change) {
+    Assignment::Effect effect = Assignment::Effect::none;
+    std::string name;
+    if (const auto* const put = std::get_if<TargetPut>(&change)) {
+        name = put->definition.name;
+        effect = assignment_.define(name, put->definition.observers);
+    } else if (const auto* const removed = std::get_if<TargetRemoved>(&change)) {
+        name = removed->name;
+        effect = assignment_.remove(name);
+    } else {
+        return change;
+    }
+    switch (effect) {
+        case Assignment::Effect::none:
+            return std::nullopt;
+        case Assignment::Effect::gained:
+        case Assignment::Effect::kept:
+            return change;
+        case Assignment::Effect::lost:
+            return TargetRemoved{std::move(name)};
+    }
+    return std::nullopt;
+}
+
+void TargetsFeed::take(Members& members, std::vector<TargetChange>& changes) {
+    const std::size_t probes = members.probes.size();
+    const Assignment::Moves moves = assignment_.members(std::move(members.probes));
+    spdlog::info("probes that serve: {}; targets gained: {}, handed over: {}", probes, moves.gained.size(),
+                 moves.lost.size());
+    changes.reserve(changes.size() + moves.gained.size() + moves.lost.size());
+    for (const std::string& name : moves.lost) changes.emplace_back(TargetRemoved{name});
+    for (const std::string& name : moves.gained) {
+        if (const auto* const definition = set_.definition(name))
+            changes.emplace_back(TargetPut{*definition});
+    }
 }
 
 void TargetsFeed::take(const nats::WriteOutcome& outcome) {

@@ -4,6 +4,7 @@
 #include "common/nats/bucket_writer.hpp"
 #include "common/nats/connection.hpp"
 #include "common/runtime/mailbox.hpp"
+#include "probe/assignment.hpp"
 #include "probe/target_set.hpp"
 
 #include <atomic>
@@ -16,19 +17,24 @@
 
 namespace pgpulse::probe {
 
-/// Follows the bucket `health_targets` and brings the targets file into it (target_set.hpp has the rules), on
-/// a thread of its own. Waits for NATS as long as it takes.
+/// Follows the bucket `health_targets`, brings the targets file into it (target_set.hpp has the rules) and
+/// tells which targets are this worker's (assignment.hpp), on a thread of its own. Waits for NATS as long as
+/// it takes.
 class TargetsFeed {
   public:
     /// Called on the feed's thread with changes in their order.
     using OnChanges = std::function<void(std::vector<TargetChange>)>;
 
-    TargetsFeed(nats::Connection& connection, std::vector<contract::TargetDefinition> file,
-                OnChanges on_changes);
+    /// `worker` is this worker's id. Nothing is its own before `members`.
+    TargetsFeed(nats::Connection& connection, std::string worker,
+                std::vector<contract::TargetDefinition> file, OnChanges on_changes);
     TargetsFeed(const TargetsFeed&) = delete;
     TargetsFeed& operator=(const TargetsFeed&) = delete;
     /// No call after it returned. Can take two seconds when NATS is frozen.
     ~TargetsFeed();
+
+    /// The probes that serve, this one among them; any thread.
+    void members(std::vector<std::string> probes);
 
     /// The file was read again.
     void reload(std::vector<contract::TargetDefinition> file);
@@ -40,18 +46,24 @@ class TargetsFeed {
     struct Reload {
         std::vector<contract::TargetDefinition> file;
     };
+    struct Members {
+        std::vector<std::string> probes;
+    };
     struct Stop {};
-    using Event = std::variant<nats::BucketEvent, nats::WriteOutcome, Reload, Stop>;
+    using Event = std::variant<nats::BucketEvent, nats::WriteOutcome, Reload, Members, Stop>;
 
     void run();
     void make_bucket();
     void write();
     std::optional<TargetChange> take(nats::BucketEvent& event);
+    [[nodiscard]] std::optional<TargetChange> as_assigned(TargetChange change);
+    void take(Members& members, std::vector<TargetChange>& changes);
     void take(const nats::WriteOutcome& outcome);
 
     nats::Connection& connection_;
     OnChanges on_changes_;
     TargetSet set_;
+    Assignment assignment_;
     std::chrono::steady_clock::time_point next_look_{};
     std::chrono::steady_clock::time_point next_write_{};
     bool told_ = false;  // that the bucket cannot be made

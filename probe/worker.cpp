@@ -1,10 +1,19 @@
 #include "probe/worker.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <tuple>
 
 namespace pgpulse::probe {
 namespace {
+
+// So many targets are looked at for controls at one failure.
+constexpr std::size_t kControlsLookedAt = 256;
+
+/// A failure that may be the observer's own fault, or the network's.
+bool is_soft_failure(const PingResult& result) {
+    return result.verdict == contract::Verdict::no_response && !contract::is_hard_evidence(result.reason);
+}
 
 /// FNV-1a, 64 bit.
 std::uint64_t hash_of(std::string_view text) {
@@ -30,8 +39,8 @@ bool same_endpoint(const contract::TargetDefinition& a, const contract::TargetDe
     return endpoint(a) == endpoint(b);
 }
 
-Worker::Worker(Identity identity, Schedule::Limits limits)
-    : identity_(std::move(identity)), schedule_(limits, hash_of(identity_.id)) {}
+Worker::Worker(Identity identity, Schedule::Limits limits, bool has_references)
+    : identity_(std::move(identity)), schedule_(limits, hash_of(identity_.id)), doubt_(has_references) {}
 
 TargetIndex Worker::put_target(const contract::TargetDefinition& definition, Mono now) {
     if (const auto known = by_name_.find(definition.name); known != by_name_.end()) {
@@ -43,6 +52,10 @@ TargetIndex Worker::put_target(const contract::TargetDefinition& definition, Mon
         if (moved) {
             ++target.endpoint;
             target.opinion = {};
+            doubt_.remove(known->second);
+            close_session(known->second);
+            target.session.reset();
+            if (definition.mode == contract::Mode::session) target.session = std::make_unique<SessionPlan>();
             schedule_.set_settled(known->second, false, now);
         }
         if (moved || repaced) schedule_.change(known->second, pace_of(definition), now);
@@ -59,6 +72,8 @@ TargetIndex Worker::put_target(const contract::TargetDefinition& definition, Mon
     target.definition = definition;
     target.opinion = {};
     target.present = true;
+    target.called.reset();
+    if (definition.mode == contract::Mode::session) target.session = std::make_unique<SessionPlan>();
     ++target.life;
     by_name_.emplace(definition.name, index);
     schedule_.add(index, hash_of(definition.name), pace_of(definition), now);
@@ -70,15 +85,23 @@ std::optional<TargetIndex> Worker::remove_target(std::string_view name) {
     if (known == by_name_.end()) return std::nullopt;
     const TargetIndex index = known->second;
     by_name_.erase(known);
+    close_session(index);
+    targets_[index].session.reset();
     targets_[index].present = false;
     targets_[index].definition = {};
     free_targets_.push_back(index);
     schedule_.remove(index);
+    doubt_.remove(index);
     return index;
 }
 
 void Worker::tick(Mono now, std::size_t starts, std::vector<Action>& actions) {
     hear_time(now);
+    actions.insert(actions.end(), std::make_move_iterator(soon_.begin()),
+                   std::make_move_iterator(soon_.end()));
+    soon_.clear();
+    doubt_.tick(now);
+    if (doubt_.takes_question(now)) actions.emplace_back(AskReferences{});
     while (!deadlines_.empty() && deadlines_.top().at <= now) {
         const PingId ping = deadlines_.top().ping;
         deadlines_.pop();
@@ -88,37 +111,181 @@ void Worker::tick(Mono now, std::size_t starts, std::vector<Action>& actions) {
         const auto start = schedule_.next_start(now);
         if (!start) return;
         const Target& target = targets_[start->target];
+        SessionPlan* const plan = target.session.get();
+        SessionPlan::Turn turn = SessionPlan::Turn::fresh;
+        if (plan != nullptr && !start->fast) {
+            turn = plan->turn(
+                now, target.definition.listener_interval * std::min(target.definition.observers, probes_));
+        }
+        const bool check = turn != SessionPlan::Turn::fresh;
         const PingId ping = take_slot();
         InFlight& in_flight = pings_[ping.slot];
         in_flight.target = start->target;
         in_flight.life = target.life;
         in_flight.endpoint = target.endpoint;
         in_flight.fast = start->fast;
+        in_flight.check = check;
         in_flight.started = now;
         in_flight.stalled_before = stalled_for_;
         deadlines_.push({now + target.definition.timeout, ping});
+        if (check) {
+            actions.emplace_back(StartCheck{ping,
+                                            {start->target, plan->generation()},
+                                            turn == SessionPlan::Turn::check_with_lag,
+                                            start->due});
+            continue;
+        }
+        if (plan != nullptr) plan->fresh_started(now);
         actions.emplace_back(StartPing{ping, start->target, start->due});
     }
 }
 
-std::optional<contract::Ping> Worker::finished(PingId id, const PingResult& raw, Mono now,
-                                               contract::WallTime at) {
+std::optional<Worker::InFlight> Worker::release(PingId id, Mono now) {
     hear_time(now);
     if (!under_way(id)) return std::nullopt;
     InFlight& in_flight = pings_[id.slot];
     in_flight.active = false;
     free_slots_.push_back(id.slot);
-    Target& target = targets_[in_flight.target];
+    const Target& target = targets_[in_flight.target];
     const bool same_target = target.present && target.life == in_flight.life;
     schedule_.ended(same_target ? std::optional{in_flight.target} : std::nullopt, in_flight.fast);
     if (!same_target || target.endpoint != in_flight.endpoint) return std::nullopt;
+    return in_flight;
+}
 
+std::optional<Finding> Worker::finished(PingId id, const PingResult& raw, Mono now, contract::WallTime at) {
+    const auto ping = release(id, now);
+    if (!ping) return std::nullopt;
+    Target& target = targets_[ping->target];
+    const PingResult result = judged(raw, *ping, target.definition);
+    Finding finding = take(ping->target, *ping, result, nullptr, now, at);
+    if (!target.session) return finding;
+
+    SessionPlan& plan = *target.session;
+    if (ping->check) {
+        // Its deadline has passed.
+        if (result.verdict == contract::Verdict::no_response) {
+            close_session(ping->target);
+            confirm_by_fresh_pings(ping->target, now);
+        }
+        return finding;
+    }
+    switch (plan.result(result, ping->started)) {
+        case SessionPlan::Confirmed::gone:
+            target.opinion.settle_down();
+            schedule_.set_settled(ping->target, target.opinion.settled(), now);
+            finding.ping.opinion = target.opinion.opinion();
+            break;
+        case SessionPlan::Confirmed::ping_again:
+            schedule_.urge(ping->target, now);
+            break;
+        case SessionPlan::Confirmed::nothing:
+        case SessionPlan::Confirmed::goes_on:
+            break;
+    }
+    if (result.verdict == contract::Verdict::rejecting) close_session(ping->target);
+    if (result.verdict == contract::Verdict::accepting && openings_ < kOpenings &&
+        plan.opens(now, session_generation_ + 1)) {
+        ++session_generation_;
+        ++openings_;
+        soon_.emplace_back(OpenSession{{ping->target, plan.generation()}});
+    }
+    return finding;
+}
+
+std::optional<Finding> Worker::checked(PingId id, const PingResult& result, const SessionFacts& facts,
+                                       Mono now, contract::WallTime at) {
+    const auto ping = release(id, now);
+    if (!ping) return std::nullopt;
+    Target& target = targets_[ping->target];
+    SessionFacts all = facts;
+    if (target.session) {
+        target.session->checked(facts);
+        all.started_at = target.session->facts().started_at;
+        all.crashed_at = target.session->facts().crashed_at;
+    }
+    return take(ping->target, *ping, result, &all, now, at);
+}
+
+void Worker::abandoned(PingId id, Mono now) { release(id, now); }
+
+std::optional<Finding> Worker::session_opened(SessionId session, const SessionFacts& facts, Mono now,
+                                              contract::WallTime at) {
+    SessionPlan* const plan = plan_of(session);
+    if (plan == nullptr || !plan->opening()) return std::nullopt;
+    --openings_;
+    ++open_sessions_;
+    plan->opened(facts);
+    InFlight login;
+    login.started = now;
+    return take(session.target, login, {contract::Verdict::accepting, contract::Reason::ok, {}, std::nullopt},
+                &facts, now, at);
+}
+
+std::optional<Finding> Worker::session_refused(SessionId session, const PingResult& result, Mono now,
+                                               contract::WallTime at) {
+    SessionPlan* const plan = plan_of(session);
+    if (plan == nullptr || !plan->opening()) return std::nullopt;
+    --openings_;
+    plan->refused(now);
+    // What is no answer of the server is the fresh pings' business.
+    if (result.verdict != contract::Verdict::accepting) return std::nullopt;
+    InFlight login;
+    login.started = now;
+    const SessionFacts none;
+    return take(session.target, login, result, &none, now, at);
+}
+
+void Worker::session_ended(SessionId session, Mono now) {
+    SessionPlan* const plan = plan_of(session);
+    if (plan == nullptr || !plan->ended()) return;
+    --open_sessions_;
+    confirm_by_fresh_pings(session.target, now);
+}
+
+void Worker::confirm_by_fresh_pings(TargetIndex index, Mono now) {
+    Target& target = targets_[index];
+    target.session->confirm(now);
+    target.opinion.question();
+    schedule_.set_settled(index, false, now);
+    schedule_.urge(index, now);
+}
+
+void Worker::close_session(TargetIndex index) {
+    Target& target = targets_[index];
+    if (!target.session) return;
+    if (!target.session->opening() && !target.session->open()) return;
+    if (target.session->opening()) --openings_;
+    if (target.session->open()) --open_sessions_;
+    const SessionId session{index, target.session->generation()};
+    target.session->ended();
+    // One whose opening has not begun is not opened: whoever would carry it out may not know the target any
+    // more.
+    const auto waiting = std::erase_if(soon_, [session](const Action& action) {
+        const auto* const opening = std::get_if<OpenSession>(&action);
+        return opening != nullptr && opening->session == session;
+    });
+    if (waiting == 0) soon_.emplace_back(CloseSession{session});
+}
+
+SessionPlan* Worker::plan_of(SessionId session) {
+    if (session.target >= targets_.size()) return nullptr;
+    const auto& plan = targets_[session.target].session;
+    return plan && plan->is(session.generation) ? plan.get() : nullptr;
+}
+
+/// Counts a result in, and says what is to be published of it. `facts` are a session's, null: a fresh ping.
+Finding Worker::take(TargetIndex index, const InFlight& in_flight, const PingResult& result,
+                     const SessionFacts* facts, Mono now, contract::WallTime at) {
+    Target& target = targets_[index];
     const contract::TargetDefinition& definition = target.definition;
-    const PingResult result = judged(raw, in_flight, definition);
-    target.opinion.feed(result.verdict, in_flight.started, {definition.rise, definition.fall});
-    schedule_.set_settled(in_flight.target, target.opinion.settled(), now);
+    const bool held_up = target.opinion.opinion() == contract::Opinion::up && !target.opinion.failing();
+    const bool decides = weigh(index, in_flight, result, now);
+    target.opinion.feed(result.verdict, in_flight.started, {definition.rise, definition.fall}, decides);
+    schedule_.set_settled(index, target.opinion.settled(), now);
 
-    contract::Ping ping;
+    Finding finding;
+    contract::Ping& ping = finding.ping;
     ping.target = definition.name;
     ping.worker = identity_.id;
     ping.site = identity_.site;
@@ -130,10 +297,63 @@ std::optional<contract::Ping> Worker::finished(PingId id, const PingResult& raw,
     ping.reason = result.reason;
     ping.sqlstate = result.sqlstate_text();
     if (result.rtt) ping.rtt_us = result.rtt->count();
-    ping.via = contract::Via::fresh;
+    ping.via = in_flight.check || facts != nullptr ? contract::Via::session : contract::Via::fresh;
     ping.opinion = target.opinion.opinion();
     ping.streak = target.opinion.streak();
-    return ping;
+    ping.suspect = doubt_.suspect() && is_soft_failure(result);
+    if (facts != nullptr) {
+        ping.role = facts->role;
+        ping.writable = facts->writable;
+        ping.lag_ms = facts->lag_ms;
+        ping.lag_bytes = facts->lag_bytes;
+        ping.started_at = facts->started_at;
+        ping.crashed_at = facts->crashed_at;
+    }
+    if (held_up && target.opinion.failing() && definition.observers > 1 && !doubt_.suspect() &&
+        (!target.called || now - *target.called >= definition.interval)) {
+        target.called = now;
+        finding.calls_observers = true;
+    }
+    return finding;
+}
+
+void Worker::called(std::string_view name, Mono now) {
+    const auto known = by_name_.find(std::string{name});
+    if (known == by_name_.end()) return;
+    Target& target = targets_[known->second];
+    target.called = now;
+    if (target.session) target.session->called();
+    schedule_.call(known->second, now);
+}
+
+/// Whether the result may decide.
+bool Worker::weigh(TargetIndex index, const InFlight& ping, const PingResult& result, Mono now) {
+    const Target& target = targets_[index];
+    if (!is_soft_failure(result)) {
+        const bool says_something = result.verdict != contract::Verdict::inconclusive &&
+                                    result.verdict != contract::Verdict::not_attempted;
+        if (says_something) doubt_.trusted(index, now);
+        return true;
+    }
+    if (target.opinion.superseded(ping.started)) return true;
+    const Doubt::Weight weight =
+        doubt_.weigh({index, ping.started, target.definition.timeout, target.definition.interval}, now);
+    if (doubt_.takes_beginning()) {
+        for (Target& each : targets_) each.opinion.void_failures();
+    }
+    if (weight.controls_wanted) call_controls(index, now);
+    return weight.decides;
+}
+
+void Worker::call_controls(TargetIndex failing, Mono now) {
+    std::size_t wanted = Doubt::kFewest - 1;
+    const std::size_t looked_at = std::min(targets_.size(), kControlsLookedAt);
+    for (std::size_t i = 0; i < looked_at && wanted > 0; ++i) {
+        next_control_ = (next_control_ + 1) % static_cast<TargetIndex>(targets_.size());
+        if (next_control_ == failing || !doubt_.fit_for_control(next_control_)) continue;
+        schedule_.call(next_control_, now);
+        --wanted;
+    }
 }
 
 Mono Worker::next_due(Mono now) {
@@ -141,8 +361,9 @@ Mono Worker::next_due(Mono now) {
         if (under_way(deadlines_.top().ping)) break;
         deadlines_.pop();
     }
+    if (!soon_.empty()) return now;
     const Mono deadline = deadlines_.empty() ? Mono::max() : deadlines_.top().at;
-    return std::min(deadline, schedule_.next_due(now));
+    return std::min({deadline, schedule_.next_due(now), doubt_.next_due()});
 }
 
 bool Worker::under_way(PingId ping) const {

@@ -6,7 +6,9 @@ namespace pgpulse::contract {
 namespace {
 
 constexpr std::string_view kPingPrefix = "health.ping.";
+constexpr std::string_view kCheckPrefix = "health.check.";
 constexpr std::size_t kMaxLabel = 63;
+constexpr std::size_t kRunDigits = 16;
 
 bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 
@@ -55,7 +57,19 @@ std::string ping_subject(std::string_view worker, std::string_view target) {
 
 std::string state_subject(std::string_view target) { return "health.state." + std::string{target}; }
 
-std::string check_subject(std::string_view target) { return "health.check." + std::string{target}; }
+std::string check_subject(std::string_view target) { return std::string{kCheckPrefix} + std::string{target}; }
+
+std::optional<std::string_view> parse_check_subject(std::string_view subject) {
+    if (!subject.starts_with(kCheckPrefix)) return std::nullopt;
+    subject.remove_prefix(kCheckPrefix.size());
+    if (!is_target_name(subject)) return std::nullopt;
+    return subject;
+}
+
+bool is_run(std::string_view text) {
+    return text.size() == kRunDigits &&
+           std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+}
 
 std::optional<PingSubject> parse_ping_subject(std::string_view subject) {
     if (!subject.starts_with(kPingPrefix)) return std::nullopt;

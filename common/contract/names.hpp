@@ -10,9 +10,12 @@ namespace pgpulse::contract {
 
 inline constexpr std::string_view kStateBucket = "health";
 inline constexpr std::string_view kTargetsBucket = "health_targets";
+inline constexpr std::string_view kMembersBucket = "health_members";
 
 /// Every ping of every worker: what an aggregator of all partitions subscribes to.
 inline constexpr std::string_view kAllPings = "health.ping.>";
+/// Every call to ping a target now.
+inline constexpr std::string_view kAllChecks = "health.check.*";
 /// Every transition, republished by the server from the bucket.
 inline constexpr std::string_view kAllStates = "health.state.>";
 
@@ -40,6 +43,13 @@ std::string state_subject(std::string_view target);
 
 /// `health.check.<target>`
 std::string check_subject(std::string_view target);
+
+/// The target of a subject of the form `health.check.<target>`; nullopt for any other. The view points into
+/// it.
+std::optional<std::string_view> parse_check_subject(std::string_view subject);
+
+/// True for 16 hexadecimal digits in lower case, by which the starts of one program are told apart.
+bool is_run(std::string_view text);
 
 /// The parts of a ping's subject. The views point into the subject they were read from.
 struct PingSubject {

@@ -60,14 +60,6 @@ bool is_sqlstate(std::string_view text) {
     return true;
 }
 
-bool is_run(std::string_view text) {
-    if (text.size() != 16) return false;
-    for (const char c : text) {
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
-    }
-    return true;
-}
-
 /// Fills a ping straight from the parser's events: a document tree costs half as much again
 /// (docs/benchmarks.md).
 class PingReader final : public nlohmann::json_sax<nlohmann::json> {

@@ -68,6 +68,12 @@ constexpr Spellings<SslMode, 6> kSslModes{{{SslMode::disable, "disable"},
                                            {SslMode::verify_ca, "verify-ca"},
                                            {SslMode::verify_full, "verify-full"}}};
 
+constexpr Spellings<MemberKind, 3> kMemberKinds{
+    {{MemberKind::probe, "probe"}, {MemberKind::aggregator, "aggregator"}, {MemberKind::bridge, "bridge"}}};
+
+constexpr Spellings<MemberPhase, 2> kMemberPhases{
+    {{MemberPhase::starting, "starting"}, {MemberPhase::serving, "serving"}}};
+
 }  // namespace
 
 std::string_view to_string(Verdict value) { return spelling(kVerdicts, value); }
@@ -78,6 +84,8 @@ std::string_view to_string(Role value) { return spelling(kRoles, value); }
 std::string_view to_string(Via value) { return spelling(kVias, value); }
 std::string_view to_string(Mode value) { return spelling(kModes, value); }
 std::string_view to_string(SslMode value) { return spelling(kSslModes, value); }
+std::string_view to_string(MemberKind value) { return spelling(kMemberKinds, value); }
+std::string_view to_string(MemberPhase value) { return spelling(kMemberPhases, value); }
 
 std::optional<Verdict> parse_verdict(std::string_view text) { return meaning(kVerdicts, text); }
 std::optional<Reason> parse_reason(std::string_view text) { return meaning(kReasons, text); }
@@ -87,6 +95,8 @@ std::optional<Role> parse_role(std::string_view text) { return meaning(kRoles, t
 std::optional<Via> parse_via(std::string_view text) { return meaning(kVias, text); }
 std::optional<Mode> parse_mode(std::string_view text) { return meaning(kModes, text); }
 std::optional<SslMode> parse_ssl_mode(std::string_view text) { return meaning(kSslModes, text); }
+std::optional<MemberKind> parse_member_kind(std::string_view text) { return meaning(kMemberKinds, text); }
+std::optional<MemberPhase> parse_member_phase(std::string_view text) { return meaning(kMemberPhases, text); }
 
 bool is_hard_evidence(Reason reason) {
     switch (reason) {

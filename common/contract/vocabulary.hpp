@@ -56,6 +56,12 @@ enum class Mode { ping, session };
 /// libpq's sslmode.
 enum class SslMode { disable, allow, prefer, require, verify_ca, verify_full };
 
+/// What a member of the cluster is.
+enum class MemberKind { probe, aggregator, bridge };
+
+/// A member that is `starting` is alive and owns nothing yet, so nobody hands anything over to it.
+enum class MemberPhase { starting, serving };
+
 std::string_view to_string(Verdict);
 std::string_view to_string(Reason);
 std::string_view to_string(Opinion);
@@ -64,6 +70,8 @@ std::string_view to_string(Role);
 std::string_view to_string(Via);
 std::string_view to_string(Mode);
 std::string_view to_string(SslMode);
+std::string_view to_string(MemberKind);
+std::string_view to_string(MemberPhase);
 
 std::optional<Verdict> parse_verdict(std::string_view);
 std::optional<Reason> parse_reason(std::string_view);
@@ -73,6 +81,8 @@ std::optional<Role> parse_role(std::string_view);
 std::optional<Via> parse_via(std::string_view);
 std::optional<Mode> parse_mode(std::string_view);
 std::optional<SslMode> parse_ssl_mode(std::string_view);
+std::optional<MemberKind> parse_member_kind(std::string_view);
+std::optional<MemberPhase> parse_member_phase(std::string_view);
 
 /// True for evidence that only the target's host itself can give: a refused connection or an answer with an
 /// SQLSTATE. Everything else (silence, a reset, an address that cannot be found) may be the observer's or the

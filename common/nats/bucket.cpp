@@ -59,6 +59,22 @@ Result<void> ensure_bucket(Connection& connection, const BucketConfig& config) {
     return {};
 }
 
+Result<void> put_unacknowledged(Connection& connection, std::string_view bucket, std::string_view key,
+                                std::string_view value) {
+    return connection.publish(prefix_of(std::string{bucket}) + std::string{key}, value);
+}
+
+Result<void> delete_unacknowledged(Connection& connection, std::string_view bucket, std::string_view key) {
+    const std::string subject = prefix_of(std::string{bucket}) + std::string{key};
+    natsMsg* raw = nullptr;
+    natsStatus s = natsMsg_Create(&raw, subject.c_str(), nullptr, nullptr, 0);
+    const Message message{raw};
+    if (s == NATS_OK) s = natsMsgHeader_Set(raw, "KV-Operation", "DEL");
+    if (s == NATS_OK) s = natsConnection_PublishMsg(connection.handle(), raw);
+    if (s != NATS_OK) return tl::unexpected(make_error("delete " + subject, s));
+    return {};
+}
+
 /// One pass over the bucket: from `opened` until it is lost or the watch ends.
 struct BucketWatch::Follow {
     BucketWatch& watch;

@@ -28,6 +28,14 @@ struct BucketConfig {
 /// an existing one could send a STREAM.UPDATE. Blocks for at most two seconds.
 Result<void> ensure_bucket(Connection& connection, const BucketConfig& config);
 
+/// Stores a value without waiting for an acknowledgement: who wants to know watches the bucket. May block for
+/// about two seconds when the server is frozen, as any publish.
+Result<void> put_unacknowledged(Connection& connection, std::string_view bucket, std::string_view key,
+                                std::string_view value);
+
+/// Stores a delete marker likewise.
+Result<void> delete_unacknowledged(Connection& connection, std::string_view bucket, std::string_view key);
+
 /// What a watch tells, in this order: `opened`, a `value` or `removed` for each key, `loaded`, then changes
 /// as they come. When the bucket was lost and created anew (or its revisions went backwards) it starts again
 /// with `opened`, and a key that is not told again before `loaded` is no longer there.

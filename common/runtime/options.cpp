@@ -61,6 +61,7 @@ struct CommandLine::Impl {
         std::string variable;
         bool is_flag = false;
         Take take;
+        std::vector<std::string>* list = nullptr;  // of an option that may be given several times
     };
 
     CLI::App app;
@@ -69,7 +70,7 @@ struct CommandLine::Impl {
     std::vector<Entry> entries;
 
     Entry& add(CLI::Option* option, const std::string& variable, Take take) {
-        entries.push_back({option, option->get_lnames().front(), variable, false, std::move(take)});
+        entries.push_back({option, option->get_lnames().front(), variable, false, std::move(take), nullptr});
         return entries.back();
     }
 
@@ -109,6 +110,14 @@ void CommandLine::text(const std::string& flags, std::string& to, const std::str
         to = value;
         return std::nullopt;
     });
+}
+
+void CommandLine::list(const std::string& flags, std::vector<std::string>& to, const std::string& placeholder,
+                       const std::string& help, const std::string& variable) {
+    auto* option =
+        impl_->add_text_option(flags, placeholder, help + "; may be given several times", variable, {});
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    impl_->add(option, variable, {}).list = &to;
 }
 
 void CommandLine::integer(const std::string& flags, int& to, int low, int high,
@@ -161,7 +170,7 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
         return fault(one_line(error.what()));
     }
 
-    std::map<std::string, std::string> from_file;
+    std::map<std::string, std::vector<std::string>> from_file;
     if (!impl_->config_file.empty()) {
         std::ifstream file{impl_->config_file};
         if (!file || std::filesystem::is_directory(impl_->config_file)) {
@@ -181,17 +190,29 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
                 return fault(impl_->config_file + ": section '" + item.parents.front() +
                              "': there are no sections");
             }
-            const bool known = std::ranges::any_of(
-                impl_->entries, [&](const Impl::Entry& entry) { return entry.key == item.fullname(); });
-            if (!known) return fault(impl_->config_file + ": unknown key '" + item.fullname() + "'");
-            if (item.inputs.size() != 1) {
+            const auto entry = std::ranges::find(impl_->entries, item.fullname(), &Impl::Entry::key);
+            if (entry == impl_->entries.end())
+                return fault(impl_->config_file + ": unknown key '" + item.fullname() + "'");
+            if (item.inputs.size() != 1 && entry->list == nullptr) {
                 return fault(impl_->config_file + ": key '" + item.fullname() + "': expected one value");
             }
-            from_file[item.fullname()] = item.inputs.front();
+            from_file[item.fullname()] = item.inputs;
         }
     }
 
     for (const Impl::Entry& entry : impl_->entries) {
+        if (entry.list != nullptr) {
+            const std::string from_environment =
+                entry.variable.empty() ? std::string{} : environment(entry.variable.c_str());
+            if (entry.option->count() > 0) {
+                *entry.list = entry.option->results();
+            } else if (!from_environment.empty()) {
+                *entry.list = CLI::detail::split(from_environment, ',');
+            } else if (const auto it = from_file.find(entry.key); it != from_file.end()) {
+                *entry.list = it->second;
+            }
+            continue;
+        }
         std::string origin;
         std::string value;
         if (entry.option->count() > 0) {
@@ -202,7 +223,7 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
             value = environment(entry.variable.c_str());
         } else if (const auto it = from_file.find(entry.key); it != from_file.end()) {
             origin = impl_->config_file + ": key '" + entry.key + "'";
-            value = it->second;
+            value = it->second.front();
         } else {
             continue;
         }

@@ -24,6 +24,10 @@ class CommandLine {
     /// shows ("URL").
     void text(const std::string& flags, std::string& to, const std::string& placeholder,
               const std::string& help, const std::string& variable = {});
+    /// May be given several times; in a configuration file the value is an array, in the environment its
+    /// items are separated by commas.
+    void list(const std::string& flags, std::vector<std::string>& to, const std::string& placeholder,
+              const std::string& help, const std::string& variable = {});
     void integer(const std::string& flags, int& to, int low, int high, const std::string& placeholder,
                  const std::string& help, const std::string& variable = {});
     void choice(const std::string& flags, std::string& to, std::vector<std::string> choices,

@@ -126,7 +126,8 @@ TEST_F(PipelineFaults, AStoppedAggregatorWritesNothingWrongWhenItGoesOn) {
     pipeline.aggregator->process().stop();
     // Longer than a freshness of pings passes for everybody else: 16 pings of two targets at one a second.
     const auto pings = [&] {
-        return pipeline.probe->metric(R"(pgpulse_probe_pings_total{reason="ok",verdict="accepting"})")
+        return pipeline.probe
+            ->metric(R"(pgpulse_probe_pings_total{reason="ok",verdict="accepting",via="fresh"})")
             .value_or(0);
     };
     const double before = pings();

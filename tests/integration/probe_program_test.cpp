@@ -316,7 +316,7 @@ TEST_F(ProbeProgram, KeepsPingingWhileNatsIsFrozenOrGone) {
     support::PostgresServer db1;
     start({"--targets", file_of({{"db1", db1.port()}})});
     ASSERT_TRUE(pinged("db1", Opinion::up));
-    const std::string accepting = R"(pgpulse_probe_pings_total{reason="ok",verdict="accepting"})";
+    const std::string accepting = R"(pgpulse_probe_pings_total{reason="ok",verdict="accepting",via="fresh"})";
     const auto pings_on = [&] {
         const double before = probe->metric(accepting).value_or(0);
         return wait_until([&] { return probe->metric(accepting).value_or(0) >= before + 20; });

@@ -1,3 +1,4 @@
+#include "common/contract/names.hpp"
 #include "probe/loop.hpp"
 #include "tests/support/consul_agent.hpp"
 #include "tests/support/nats_server.hpp"
@@ -81,12 +82,13 @@ class ProbeVerdict : public testing::Test {
     std::vector<Ping> pings;
     prometheus::Registry registry;
     Metrics metrics{registry};
-    Publisher publisher{[this](const std::string&, std::string_view payload) {
+    Publisher publisher{[this](const std::string& subject, std::string_view payload) {
+        if (contract::parse_check_subject(subject)) return true;
         const std::lock_guard lock{mutex};
         pings.push_back(contract::decode_ping(payload).value());
         return true;
     }};
-    Loop loop{{"w1", "", "00000000000000aa"}, {1000, 250, 10'000}, publisher, metrics};
+    Loop loop{{"w1", "", "00000000000000aa"}, {1000, 250, 10'000}, {}, publisher, metrics};
 
     void observe(const contract::TargetDefinition& target) { loop.change_targets({TargetPut{target}}); }
 
@@ -297,7 +299,7 @@ class ProbeVerdictOfPeer : public ProbeVerdict, public testing::WithParamInterfa
 TEST_P(ProbeVerdictOfPeer, IsPqPings) {
     const support::TcpPeer peer{GetParam().script};
     expect(at_port(peer.port()), GetParam().verdict, GetParam().reason);
-    EXPECT_TRUE(support::wait_until([&] { return loop.turning(); }));
+    EXPECT_TRUE(support::wait_until([&] { return loop.turned_within(1s); }));
 }
 
 using End = support::TcpScript::End;

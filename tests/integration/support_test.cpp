@@ -274,6 +274,52 @@ TEST(PostgresServer, CanBeHeldInRecovery) {
     server.stop(ShutdownMode::immediate);
 }
 
+TEST(PostgresServer, HasReplicasThatAreNoneOnceTheyArePromoted) {
+    PostgresServer primary{{.auth = PostgresAuth::scram}};
+    PostgresServer replica{{.replica_of = &primary}};
+    EXPECT_EQ(replica.exec_sql("SELECT pg_is_in_recovery()").at(0).at(0), "t");
+    primary.exec_sql("CREATE TABLE copied (n int); INSERT INTO copied VALUES (42)");
+    EXPECT_TRUE(wait_until([&] {
+        return replica.exec_sql("SELECT to_regclass('copied') IS NOT NULL").at(0).at(0) == "t" &&
+               replica.exec_sql("SELECT count(*) FROM copied").at(0).at(0) == "1";
+    })) << replica.log();
+    replica.promote();
+    EXPECT_EQ(replica.exec_sql("SELECT pg_is_in_recovery()").at(0).at(0), "f");
+    replica.exec_sql("INSERT INTO copied VALUES (43)");
+}
+
+/// What becomes of a login by these words of a connection string.
+std::string login(const PostgresServer& server, const std::string& more) {
+    PGconn* connection =
+        PQconnectdb(("host=127.0.0.1 dbname=postgres gssencmode=disable passfile=/nonexistent port=" +
+                     std::to_string(server.port()) + " " + more)
+                        .c_str());
+    const std::string error = PQerrorMessage(connection);
+    PQfinish(connection);
+    return error;
+}
+
+TEST(PostgresServer, SpeaksTlsAndKnowsWhoItsAuthorityKnows) {
+    PostgresServer server{
+        {.hba = {"hostssl all postgres 127.0.0.1/32 trust", "hostssl all certified 127.0.0.1/32 cert"},
+         .tls = true}};
+    server.exec_sql("CREATE ROLE certified LOGIN");
+    const std::string root = "sslrootcert=" + server.authority().root().string();
+    EXPECT_EQ(login(server, "user=postgres sslmode=verify-full " + root), "");
+    const CertificateAuthority another;
+    EXPECT_NE(login(server, "user=postgres sslmode=verify-full sslrootcert=" + another.root().string()), "");
+    EXPECT_NE(login(server, "user=postgres sslmode=disable"), "") << "hostssl alone";
+    const auto certificate = [](const CertificateAuthority::Certificate& issued) {
+        return " sslcert=" + issued.certificate.string() + " sslkey=" + issued.key.string();
+    };
+    EXPECT_EQ(login(server, "user=certified sslmode=verify-full " + root +
+                                certificate(server.authority().issue("certified"))),
+              "");
+    EXPECT_NE(
+        login(server, "user=certified sslmode=verify-full " + root + certificate(another.issue("certified"))),
+        "");
+}
+
 TEST(PostgresServer, LeavesNoProcessFileOrSharedMemoryBehind) {
     std::filesystem::path data;
     pid_t postmaster = 0;

@@ -74,6 +74,14 @@ struct ResultDeleter {
     void operator()(PGresult* result) const { PQclear(result); }
 };
 
+PostgresServerOptions complete(PostgresServerOptions options, const PostgresServerOptions* of_primary) {
+    if (of_primary != nullptr) {
+        options.auth = of_primary->auth;
+        options.password = of_primary->password;
+    }
+    return options;
+}
+
 std::string cluster_name(std::uint16_t port) {
     return "pgpulse-test-" + std::to_string(::getpid()) + "-" + std::to_string(port);
 }
@@ -81,12 +89,12 @@ std::string cluster_name(std::uint16_t port) {
 }  // namespace
 
 PostgresServer::PostgresServer(PostgresServerOptions options)
-    : options_(std::move(options)),
+    : options_(complete(options, options.replica_of != nullptr ? &options.replica_of->options_ : nullptr)),
       programs_(server_programs()),
       port_(options_.port != 0 ? options_.port : free_port()),
       data_(folder_ / "data"),
       settings_(options_.settings) {
-    init_data_folder();
+    make_data_folder();
     try {
         start();
     } catch (...) {
@@ -114,9 +122,46 @@ void PostgresServer::end_all() {
     remove_shared_memory();
 }
 
-void PostgresServer::init_data_folder() {
+void PostgresServer::make_data_folder() {
     fs::create_directory(data_);
+    fs::permissions(data_, fs::perms{0700});
     give_to_server_user(data_);
+    if (options_.replica_of != nullptr) {
+        copy_data();
+    } else {
+        init_data();
+    }
+    if (!options_.hba.empty()) write_hba();
+    if (options_.tls) {
+        authority_ = std::make_unique<CertificateAuthority>();
+        const auto issued = authority_->issue("localhost", "IP:127.0.0.1,DNS:localhost");
+        const auto key = data_ / "server.key";
+        fs::copy_file(issued.certificate, data_ / "server.crt");
+        fs::copy_file(issued.key, key);
+        give_to_server_user(key);
+        settings_.insert({{"ssl", "on"}, {"ssl_ca_file", authority_->root().string()}});
+    }
+}
+
+void PostgresServer::write_hba() const {
+    std::ofstream file{data_ / "pg_hba.conf"};
+    for (const auto& line : options_.hba) {
+        file << line << '\n';
+    }
+}
+
+/// The primary's files, and in postgresql.auto.conf how the primary is found.
+void PostgresServer::copy_data() const {
+    const auto result = run_to_end({(programs_ / "pg_basebackup").string(), "--pgdata=" + data_.string(),
+                                    "--dbname=" + options_.replica_of->conninfo(), "--write-recovery-conf",
+                                    "--checkpoint=fast", "--no-sync"},
+                                   {.working_directory = folder_.path(), .user = server_user()});
+    if (result.exit_code != 0) {
+        throw std::runtime_error("pg_basebackup failed:\n" + result.out + result.err);
+    }
+}
+
+void PostgresServer::init_data() const {
     const auto password_file = folder_ / "password";
     std::ofstream{password_file} << options_.password << '\n';
     give_to_server_user(password_file);
@@ -193,6 +238,12 @@ void PostgresServer::stop(ShutdownMode mode) {
     process_.reset();
 }
 
+void PostgresServer::promote() const {
+    if (exec_sql("SELECT pg_promote()") != std::vector<std::vector<std::string>>{{"t"}}) {
+        throw std::runtime_error("the replica was not promoted; it wrote:\n" + log());
+    }
+}
+
 void PostgresServer::kill9() {
     process().kill9();
     process_.reset();
@@ -216,10 +267,17 @@ std::string PostgresServer::log() const {
     return text.str();
 }
 
+const CertificateAuthority& PostgresServer::authority() const {
+    if (!authority_) {
+        throw std::logic_error("postgres does not speak TLS");
+    }
+    return *authority_;
+}
+
 std::string PostgresServer::conninfo(std::string_view database) const {
-    std::string text = "host=127.0.0.1 port=" + std::to_string(port_) +
-                       " user=postgres dbname=" + quoted(database, "\\'") +
-                       " sslmode=disable gssencmode=disable connect_timeout=10";
+    std::string text =
+        "host=127.0.0.1 port=" + std::to_string(port_) + " user=postgres dbname=" + quoted(database, "\\'") +
+        " sslmode=" + (options_.tls ? "prefer" : "disable") + " gssencmode=disable connect_timeout=10";
     if (options_.auth == PostgresAuth::scram) {
         text += " password=" + quoted(options_.password, "\\'");
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tests/support/certificate_authority.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -16,6 +17,8 @@
 
 namespace pgpulse::support {
 
+class PostgresServer;
+
 enum class PostgresAuth { trust, scram };
 enum class ShutdownMode { smart, fast, immediate };
 
@@ -27,6 +30,13 @@ struct PostgresServerOptions {
     std::uint16_t port = 0;
     /// Server settings by name, their values as one writes them after `=` without quotes.
     std::map<std::string, std::string> settings = {};
+    /// Lines of pg_hba.conf in place of those that `auth` stands for.
+    std::vector<std::string> hba = {};
+    /// Speaks TLS too, with a certificate for 127.0.0.1 and localhost by an authority of its own, and knows
+    /// clients' certificates by that authority.
+    bool tls = false;
+    /// A streaming replica of this running server, which gives `auth` and `password`.
+    const PostgresServer* replica_of = nullptr;
 };
 
 /// A real PostgreSQL server at 127.0.0.1, from the newest version below /usr/lib/postgresql. Where the test
@@ -57,6 +67,8 @@ class PostgresServer {
     void sigstop() { process().stop(); }
     /// SIGCONT to the postmaster.
     void cont() { process().cont(); }
+    /// Makes a primary of a replica, and waits until it is one.
+    void promote() const;
     /// Takes effect at the next start.
     void set(const std::string& setting, const std::string& value) { settings_[setting] = value; }
 
@@ -68,6 +80,8 @@ class PostgresServer {
     [[nodiscard]] Process& process();
     /// Its log over all its lives.
     [[nodiscard]] std::string log() const;
+    /// Who signed its certificate; throws std::logic_error without TLS.
+    [[nodiscard]] const CertificateAuthority& authority() const;
     /// A connection string for libpq as the superuser, with the password where one is needed.
     [[nodiscard]] std::string conninfo(std::string_view database = "postgres") const;
 
@@ -77,7 +91,10 @@ class PostgresServer {
                                                    std::string_view database = "postgres") const;
 
   private:
-    void init_data_folder();
+    void make_data_folder();
+    void init_data() const;
+    void copy_data() const;
+    void write_hba() const;
     void end_all();
     void write_settings() const;
     [[nodiscard]] std::vector<pid_t> processes() const;
@@ -91,6 +108,7 @@ class PostgresServer {
     const std::uint16_t port_;
     const std::filesystem::path data_;
     std::map<std::string, std::string> settings_;
+    std::unique_ptr<CertificateAuthority> authority_;
     std::unique_ptr<Process> process_;
 };
 

@@ -1,3 +1,4 @@
+#include "common/contract/member.hpp"
 #include "common/contract/ping.hpp"
 #include "common/contract/state.hpp"
 #include "common/contract/target.hpp"
@@ -26,7 +27,7 @@ TEST(ContractExamples, OfTheDocumentAreTheGoldenFiles) {
         }
     }
     EXPECT_EQ(documented, golden_names);
-    EXPECT_GE(golden_names.size(), 7U);
+    EXPECT_GE(golden_names.size(), 9U);
 }
 
 TEST(ContractExamples, PingsAreReadAndWrittenUnchanged) {
@@ -45,6 +46,18 @@ TEST(ContractExamples, StatesAreReadAndWrittenUnchanged) {
         const auto state = decode_state(json::parse(text)["target"].get<std::string>(), text);
         ASSERT_TRUE(state) << name << ": " << state.error().detail;
         EXPECT_EQ(json::parse(encode(*state)), json::parse(text)) << name;
+    }
+}
+
+TEST(ContractExamples, MembersAreReadAndWrittenUnchanged) {
+    for (const char* name : {"member_minimal", "member_full"}) {
+        const std::string text = support::golden(name);
+        const auto example = json::parse(text);
+        const std::string key = example["kind"].get<std::string>() + "." + example["id"].get<std::string>();
+        const auto member = decode_member(key, text);
+        ASSERT_TRUE(member) << name << ": " << member.error().detail;
+        EXPECT_EQ(json::parse(encode(*member)), example) << name;
+        EXPECT_EQ(member_key(member->kind, member->id), key) << name;
     }
 }
 

@@ -116,5 +116,33 @@ TEST(Subject, OfAStateAndACheckEndsWithTheTarget) {
     EXPECT_EQ(check_subject("db1"), "health.check.db1");
 }
 
+TEST(Subject, OfACheckReadsBack) {
+    const std::string longest(63, 'a');
+    for (const std::string& target : {std::string{"db1"}, std::string{"orders-db"}, longest}) {
+        EXPECT_EQ(parse_check_subject(check_subject(target)).value_or(""), target);
+    }
+}
+
+TEST(Subject, OfACheckThatIsMalformedIsRefused) {
+    // Anybody may publish there.
+    for (const char* subject :
+         {"", "health.check", "health.check.", "health.check.DB1", "health.check.db1.more",
+          "health.check.db1 ", "health.check..db1", "health.check.*", "health.check.>", "health.state.db1",
+          "xhealth.check.db1", "Health.check.db1", "health.checkdb1"}) {
+        EXPECT_FALSE(parse_check_subject(subject)) << subject;
+    }
+    EXPECT_FALSE(parse_check_subject("health.check." + std::string(64, 'a')));
+}
+
+TEST(Run, IsSixteenHexadecimalDigitsInLowerCase) {
+    for (const char* run : {"0123456789abcdef", "0000000000000000", "ffffffffffffffff"}) {
+        EXPECT_TRUE(is_run(run)) << run;
+    }
+    for (const char* run : {"", "0123456789abcde", "0123456789abcdef0", "0123456789ABCDEF",
+                            "0123456789abcdeg", "0123456789abcde ", "0x23456789abcdef", "-123456789abcdef"}) {
+        EXPECT_FALSE(is_run(run)) << run;
+    }
+}
+
 }  // namespace
 }  // namespace pgpulse::contract

@@ -45,6 +45,8 @@ TEST(Vocabulary, EveryWordReadsBack) {
     expect_round_trip<Via>(2, parse_via);
     expect_round_trip<Mode>(2, parse_mode);
     expect_round_trip<SslMode>(6, parse_ssl_mode);
+    expect_round_trip<MemberKind>(3, parse_member_kind);
+    expect_round_trip<MemberPhase>(2, parse_member_phase);
 }
 
 TEST(Vocabulary, IsTheDocuments) {
@@ -52,6 +54,8 @@ TEST(Vocabulary, IsTheDocuments) {
     EXPECT_EQ(words_of<Reason>(), documented_words("Reasons"));
     EXPECT_EQ(words_of<Opinion>(), documented_words("Opinions"));
     EXPECT_EQ(words_of<Health>(), documented_words("States"));
+    EXPECT_EQ(words_of<MemberKind>(), documented_words("Member kinds"));
+    EXPECT_EQ(words_of<MemberPhase>(), documented_words("Member phases"));
 }
 
 TEST(Vocabulary, HardEvidenceIsWhatTheDocumentCallsHard) {

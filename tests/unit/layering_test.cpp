@@ -19,9 +19,11 @@ using support::SourceFile;
 /// The pure files: folders end with '/', files stand without their extension.
 // clang-format off
 const std::vector<std::string> kPure{
+    "common/cluster/",
     "common/contract/",
     "aggregator/hearing",
     "aggregator/rules",
+    "aggregator/server_facts",
     "aggregator/tally",
     "consul-bridge/base64",
     "consul-bridge/contact",
@@ -32,9 +34,12 @@ const std::vector<std::string> kPure{
     "consul-bridge/operation",
     "consul-bridge/snapshot",
     "consul-bridge/transaction",
+    "probe/assignment",
+    "probe/doubt",
     "probe/opinion",
     "probe/ping_result",
     "probe/schedule",
+    "probe/session_plan",
     "probe/target_set",
     "probe/verdict",
     "probe/worker",

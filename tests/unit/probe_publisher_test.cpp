@@ -1,3 +1,4 @@
+#include "common/contract/names.hpp"
 #include "probe/publisher.hpp"
 
 #include <gtest/gtest.h>
@@ -10,15 +11,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::vector<contract::Ping> pings(std::uint64_t from, std::uint64_t to) {
-    std::vector<contract::Ping> list;
+std::vector<Outgoing> pings(std::uint64_t from, std::uint64_t to) {
+    std::vector<Outgoing> list;
     for (std::uint64_t seq = from; seq <= to; ++seq) {
         contract::Ping ping;
         ping.target = "db1";
         ping.worker = "w1";
         ping.run = "00000000000000aa";
         ping.seq = seq;
-        list.push_back(ping);
+        list.emplace_back(ping);
     }
     return list;
 }
@@ -37,6 +38,46 @@ TEST(Publisher, SendsInOrderOnTheTargetsSubject) {
     ASSERT_TRUE(publisher.drain(30s));
     EXPECT_EQ(sequence, (std::vector<std::uint64_t>{1, 2, 3}));
     EXPECT_EQ(subjects[0], contract::ping_subject("w1", "db1"));
+}
+
+TEST(Publisher, SendsACallWithNothingInItBetweenThePings) {
+    std::vector<std::string> subjects;
+    std::string of_the_call = "not sent";
+    Publisher publisher{[&](const std::string& subject, std::string_view payload) {
+        subjects.push_back(subject);
+        if (subject == contract::check_subject("db1")) of_the_call = payload;
+        return true;
+    }};
+    auto messages = pings(1, 1);
+    messages.emplace_back(CallObservers{"db1"});
+    messages.emplace_back(pings(2, 2).front());
+    publisher.push(messages);
+    ASSERT_TRUE(publisher.drain(30s));
+    const std::string of_a_ping = contract::ping_subject("w1", "db1");
+    EXPECT_EQ(subjects, (std::vector{of_a_ping, std::string{"health.check.db1"}, of_a_ping}));
+    EXPECT_EQ(of_the_call, "");
+}
+
+TEST(Publisher, CountsACallThatWasDroppedOrNotTaken) {
+    std::promise<void> release;
+    auto released = release.get_future().share();
+    std::promise<void> entered;
+    std::atomic<bool> first{true};
+    Publisher publisher{[&](const std::string&, std::string_view) {
+                            if (first.exchange(false)) entered.set_value();
+                            released.wait();
+                            return false;
+                        },
+                        1};
+    std::vector<Outgoing> calls{CallObservers{"db1"}};
+    publisher.push(calls);
+    entered.get_future().wait();
+    calls = {CallObservers{"db2"}, CallObservers{"db3"}};
+    publisher.push(calls);
+    EXPECT_EQ(publisher.dropped(), 1U);
+    release.set_value();
+    ASSERT_TRUE(publisher.drain(30s));
+    EXPECT_EQ(publisher.unsent(), 2U);
 }
 
 TEST(Publisher, DropsTheOldestAndCountsWhenASendHangs) {

@@ -180,6 +180,109 @@ TEST_F(ScheduleTest, InFlightBound) {
     EXPECT_LT(next[0].second.due, kStart + 1s) << "and its lateness shows";
 }
 
+TEST_F(ScheduleTest, CalledIsPingedAtOnce) {
+    Schedule schedule{kUnbounded, 1};
+    schedule.add(0, 77, {1h, 100ms}, now);
+    run(schedule, 1s);
+    const Mono regular = schedule.next_due(now);
+    schedule.call(0, now);
+    EXPECT_EQ(schedule.next_due(now), now);
+    Starts starts;
+    turn(schedule, starts);
+    ASSERT_EQ(starts.size(), 1U);
+    EXPECT_TRUE(starts[0].second.fast) << "it takes from the budget of fast pings";
+    EXPECT_EQ(schedule.next_due(now), regular) << "the regular ping stays where it was";
+}
+
+TEST_F(ScheduleTest, CalledNeverMakesItPingedMoreOftenThanItsFastInterval) {
+    Schedule schedule{kUnbounded, 1};
+    schedule.add(0, 77, kSecond, now);
+    run(schedule, 2s);
+    Starts starts;
+    for (const Mono end = now + 10s; now < end; now += 1ms) {
+        schedule.call(0, now);
+        turn(schedule, starts);
+    }
+    EXPECT_NEAR(static_cast<double>(starts.size()), 100 + 10, 10) << "and the regular ones";
+    Mono last_fast{};
+    for (const auto& [at, start] : starts) {
+        if (!start.fast) continue;
+        EXPECT_GE(at - last_fast, 100ms);
+        last_fast = at;
+    }
+}
+
+TEST_F(ScheduleTest, CalledJustAfterAPingWaitsForItsFastInterval) {
+    Schedule schedule{kUnbounded, 1};
+    schedule.add(0, 77, {1h, 100ms}, now);
+    run(schedule, 1s);
+    schedule.call(0, now);
+    Starts starts;
+    turn(schedule, starts);
+    const Mono pinged = now;
+    now += 30ms;
+    schedule.call(0, now);
+    EXPECT_EQ(schedule.next_due(now), pinged + 100ms);
+}
+
+TEST_F(ScheduleTest, CalledLeavesAPingThatIsDueBeforeAlone) {
+    Schedule schedule{kUnbounded, 1};
+    schedule.add(0, 77, {1s, 2s}, now);
+    run(schedule, 2s);
+    const Mono regular = schedule.next_due(now);
+    schedule.call(0, now);
+    EXPECT_EQ(schedule.next_due(now), regular) << "its fast interval ends later";
+    now = regular;
+    schedule.call(0, now);
+    Starts starts;
+    turn(schedule, starts);
+    ASSERT_EQ(starts.size(), 1U);
+    EXPECT_FALSE(starts[0].second.fast) << "what is due anyway takes nothing from the budget";
+}
+
+TEST_F(ScheduleTest, CalledChangesNothingWhileUnsettled) {
+    Schedule schedule{kUnbounded, 1};
+    schedule.add(0, 77, {1h, 100ms}, now);
+    settle = false;
+    run(schedule, 50ms);
+    const Mono due = schedule.next_due(now);
+    schedule.call(0, now);
+    EXPECT_EQ(schedule.next_due(now), due);
+}
+
+TEST_F(ScheduleTest, CalledOfManyWaitForTheBudget) {
+    Schedule schedule{{100'000, 100'000, 100}, 1};
+    for (TargetIndex target = 0; target < 1000; ++target) schedule.add(target, target, {10'000h, 100ms}, now);
+    run(schedule, 2s);
+    for (TargetIndex target = 0; target < 1000; ++target) schedule.call(target, now);
+    EXPECT_NEAR(static_cast<double>(run(schedule, 5s).size()), 510, 10)
+        << "those of a tenth of a second in stock";
+    for (TargetIndex target = 0; target < 1000; ++target) schedule.call(target, now);
+    EXPECT_EQ(run(schedule, 20s).size(), 1000U) << "one that waits already waits once";
+}
+
+TEST_F(ScheduleTest, CalledWhileItWaitsForTheBoundKeepsItsPlaceInLine) {
+    Schedule schedule{{1, 1, 1'000'000}, 1};
+    for (TargetIndex target = 0; target < 3; ++target) schedule.add(target, target, {1h, 100ms}, now);
+    run(schedule, 1s);
+    schedule.call(0, now);
+    hold = true;
+    Starts held;
+    turn(schedule, held);
+    ASSERT_EQ(held.size(), 1U);
+    now += 200ms;
+    schedule.call(1, now);
+    now += 1ms;
+    schedule.call(2, now);
+    now += 1ms;
+    schedule.call(1, now);
+    schedule.ended(0, true);
+    Starts next;
+    turn(schedule, next);
+    ASSERT_EQ(next.size(), 1U);
+    EXPECT_EQ(next[0].second.target, 1U);
+}
+
 TEST_F(ScheduleTest, NoBurstAfterStall) {
     Schedule schedule{kUnbounded, 1};
     for (TargetIndex target = 0; target < 1000; ++target) schedule.add(target, target, kSecond, now);

@@ -34,6 +34,7 @@ class WorkerTest : public testing::Test {
     Mono now{1000s};
     std::vector<PingId> started;  // by ticks since the last take_started
     std::vector<PingId> expired;
+    int calls = 0;  // of other observers
 
     void tick() {
         std::vector<Action> actions;
@@ -63,7 +64,10 @@ class WorkerTest : public testing::Test {
     }
 
     std::optional<Ping> finish(PingId ping, const PingResult& result) {
-        return worker.finished(ping, result, now, kWall);
+        auto finding = worker.finished(ping, result, now, kWall);
+        if (!finding) return std::nullopt;
+        if (finding->calls_observers) ++calls;
+        return std::move(finding->ping);
     }
 
     /// Pings once with this result.
@@ -176,7 +180,7 @@ TEST_F(WorkerTest, ObserverStalledForAQuarterOfTheTimeoutIsEnough) {
     for (const auto& [stall, reason] :
          {std::pair{130ms, Reason::observer_stalled}, {110ms, Reason::timeout}}) {
         Worker fresh{{"w1", "", "00000000000000aa"}, {1000, 250, 10'000}};
-        worker = fresh;
+        worker = std::move(fresh);
         expired.clear();
         started.clear();
         worker.put_target(definition("db1"), now);
@@ -206,6 +210,125 @@ TEST_F(WorkerTest, ObserverStalledBeforeThePingIsNothing) {
     const PingId ping = next_ping();
     pass(600ms);
     EXPECT_EQ(finish(ping, kTimeout).value().verdict, Verdict::no_response);
+}
+
+TEST_F(WorkerTest, CallsObserversAtTheFirstFailureAlone) {
+    worker.put_target(definition("db1"), now);
+    ping_with(kRefused);
+    ping_with(kAccepting);
+    EXPECT_EQ(calls, 0) << "it is not held up";
+    ping_with(kAccepting);
+    EXPECT_EQ(calls, 0);
+    ping_with(kTimeout);
+    EXPECT_EQ(calls, 1);
+    ping_with(kTimeout);
+    EXPECT_EQ(ping_with(kTimeout).opinion, Opinion::down);
+    EXPECT_EQ(calls, 1) << "the second failure is no first one";
+    ping_with(kAccepting);
+    EXPECT_EQ(calls, 1) << "a success of a target that is held down calls nobody";
+}
+
+TEST_F(WorkerTest, CallsObserversAlsoWhereOneFailureIsEnough) {
+    auto target = definition("db1");
+    target.fall = 1;
+    worker.put_target(target, now);
+    ping_with(kAccepting);
+    ping_with(kAccepting);
+    EXPECT_EQ(ping_with(kRefused).opinion, Opinion::down);
+    EXPECT_EQ(calls, 1);
+    ping_with(kRefused);
+    EXPECT_EQ(calls, 1);
+}
+
+TEST_F(WorkerTest, CallsObserversOnlyWhereThereAreSome) {
+    auto target = definition("db1");
+    target.observers = 1;
+    worker.put_target(target, now);
+    ping_with(kAccepting);
+    ping_with(kAccepting);
+    ping_with(kRefused);
+    EXPECT_EQ(calls, 0);
+}
+
+TEST_F(WorkerTest, CallsObserversNotMoreOftenThanOnceInAnInterval) {
+    worker.put_target(definition("db1"), now);
+    ping_with(kAccepting);
+    ping_with(kAccepting);
+    const Mono begun = now;
+    Mono last_call{};
+    for (int seen = 0; now < begun + 10s;) {
+        ping_with(kRefused);
+        if (calls > seen) {
+            EXPECT_GE(now - last_call, 1s);
+            last_call = now;
+            seen = calls;
+        }
+        ping_with(kAccepting);
+    }
+    EXPECT_GE(calls, 5) << "and a flapping one calls again";
+}
+
+TEST_F(WorkerTest, CallsObserversNotWhenItWasCalledItselfInThatTime) {
+    auto slow = definition("db1");
+    slow.interval = 10s;
+    for (const auto& [later, expected] : {std::pair{9990ms, 0}, {10'000ms, 1}}) {
+        worker.put_target(slow, now);
+        ping_with(kAccepting);
+        ping_with(kAccepting);
+        const Mono called = now;
+        worker.called("db1", called);
+        const PingId ping = next_ping();
+        pass(std::chrono::duration_cast<std::chrono::milliseconds>(called + later - now));
+        finish(ping, kRefused);
+        EXPECT_EQ(calls, expected) << later.count() << " ms";
+        worker.remove_target("db1");
+        started.clear();
+    }
+}
+
+TEST_F(WorkerTest, CallsObserversNotForWhatProvesNothing) {
+    worker.put_target(definition("db1"), now);
+    ping_with(kAccepting);
+    ping_with(kAccepting);
+    const PingId ping = next_ping();
+    now += 3s;  // the process was stopped
+    EXPECT_EQ(finish(ping, kTimeout).value().verdict, Verdict::inconclusive);
+    EXPECT_EQ(calls, 0);
+}
+
+TEST_F(WorkerTest, CallsObserversOfATargetThatIsItsOwnAgain) {
+    for (int time = 0; time < 2; ++time) {
+        worker.put_target(definition("db1"), now);
+        ping_with(kAccepting);
+        ping_with(kAccepting);
+        ping_with(kRefused);
+        worker.remove_target("db1");
+    }
+    EXPECT_EQ(calls, 2) << "who was called then may be somebody else";
+}
+
+TEST_F(WorkerTest, CalledTargetIsPingedAtOnce) {
+    auto slow = definition("db1");
+    slow.interval = 60s;
+    worker.put_target(slow, now);
+    ping_with(kAccepting);
+    ping_with(kAccepting);
+    pass(1s);
+    started.clear();
+    worker.called("db1", now);
+    tick();
+    EXPECT_EQ(started.size(), 1U);
+}
+
+TEST_F(WorkerTest, CalledTargetThatIsNotObservedIsNothing) {
+    worker.called("db1", now);
+    worker.put_target(definition("db1"), now);
+    worker.remove_target("db1");
+    worker.called("db1", now);
+    worker.called("", now);
+    tick();
+    EXPECT_TRUE(started.empty());
+    EXPECT_EQ(worker.targets(), 0U);
 }
 
 TEST_F(WorkerTest, NewEndpointBeginsAnew) {

@@ -1,0 +1,77 @@
+#pragma once
+
+#include "common/contract/ping.hpp"
+#include "common/contract/state.hpp"
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+
+// Pure: what held sessions say of a server besides up and down: its role, whether it takes writes, and
+// whether it is the same server's life as before.
+//
+// The rules, each tested under its name:
+//   one_voice_restarts    A server's life is told by when it started and when it crashed. A life that is
+//                         another than the state's counts as a restart, on one observer's word: nobody can
+//                         make it up.
+//   told_when_up          A restart is recorded when the target is held up: with its return where it was down.
+//   known_life_again      A life that was seen before the present one comes from a late ping, and says
+//                         nothing.
+//   crash_needs_a_time    Of one start only a later crash is news: that no crash is told any more is
+//                         somebody's reset of the statistics.
+//   first_life            The first life that is ever told is no restart.
+//   majority_of_roles     The role, and whether it writes, change when a majority of those who know say so:
+//                         one observer's check of a moment ago does not turn a promotion back.
+namespace pgpulse::aggregator {
+
+/// What tells one life of a server from its others.
+struct ServerLife {
+    contract::WallTime started_at{};
+    std::optional<contract::WallTime> crashed_at;
+
+    bool operator==(const ServerLife&) const = default;
+};
+
+/// Empty where the ping does not tell.
+std::optional<ServerLife> life_of(const contract::Ping& ping);
+std::optional<ServerLife> life_of(const contract::State& state);
+
+/// The lives of one server, as far as this aggregator has seen them.
+class ServerLives {
+  public:
+    /// The state's life, by whomever it was written.
+    void adopt(const ServerLife& life);
+
+    /// Takes what a ping tells; true when it is a restart.
+    bool tells_restart(const ServerLife& told);
+
+    [[nodiscard]] const std::optional<ServerLife>& present() const { return present_; }
+
+  private:
+    std::optional<ServerLife> present_;
+    std::deque<ServerLife> past_;  // the newest last
+};
+
+/// What one voter's newest session says.
+struct RoleReport {
+    contract::Role role{};
+    bool writable = false;
+};
+
+/// Counts the reports of one server.
+class RoleReports {
+  public:
+    void add(const RoleReport& report);
+
+    /// The role that more than half of the reports give; `before` where there is none.
+    [[nodiscard]] std::optional<contract::Role> role(std::optional<contract::Role> before) const;
+    /// Whether it takes writes, likewise.
+    [[nodiscard]] std::optional<bool> writable(std::optional<bool> before) const;
+
+  private:
+    std::size_t reports_ = 0;
+    std::size_t primaries_ = 0;
+    std::size_t writable_ = 0;
+};
+
+}  // namespace pgpulse::aggregator

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# What a target costs its server, and the worker, by a held session and by fresh pings at the same interval: one real
+# PostgreSQL, its CPU time counted over all of its processes.
+# Prints rows of bench/run.sh's table.
+set -euo pipefail
+name=session_cost
+# shellcheck source-path=SCRIPTDIR
+source "${BASH_SOURCE[0]%/*}/measuring.sh"
+
+rounds=3
+stretch=6
+interval_ms=50
+database_port=25432
+probe_port=9187
+
+# As root PostgreSQL's programs refuse to run.
+as_postgres() { if ((EUID == 0)); then runuser -u postgres -- "$@"; else "$@"; fi; }
+
+start_postgres() {
+    local folder=$work/database programs_of_postgres
+    programs_of_postgres=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n1) || die 'no /usr/lib/postgresql/*/bin'
+    chmod 711 "$work"
+    mkdir "$folder"
+    if ((EUID == 0)); then chown postgres "$folder"; fi
+    as_postgres "$programs_of_postgres/initdb" --auth=trust --no-sync -D "$folder" >"$work/log/initdb" 2>&1 || die "$(tail -n1 "$work/log/initdb")"
+    # Without autovacuum and its like nothing runs but what is measured.
+    printf '%s\n' "port = $database_port" "listen_addresses = '127.0.0.1'" "unix_socket_directories = ''" \
+        'autovacuum = off' 'fsync = off' >>"$folder/postgresql.conf"
+    started_as=(as_postgres)
+    ((EUID == 0)) && started_as=(runuser -u postgres --)
+    start postgres "$other_core" "${started_as[@]}" "$programs_of_postgres/postgres" -D "$folder"
+    await postgres postgres grep -q 'ready to accept connections' "$work/log/postgres"
+    postmaster=$(head -n1 "$folder/postmaster.pid")
+}
+
+# CPU ticks of the postmaster, of its living children and of those that have ended.
+server_ticks() {
+    local pid total=0
+    local -a stat
+    for pid in "$postmaster" $(pgrep -P "$postmaster"); do
+        [[ -r /proc/$pid/stat ]] || continue
+        read -r -a stat <<<"$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null)" || continue
+        total=$((total + stat[11] + stat[12]))
+        if [[ $pid == "$postmaster" ]]; then total=$((total + stat[13] + stat[14])); fi
+    done
+    echo "$total"
+}
+
+# define MODE LISTENER_MS
+define() {
+    printf '{"targets": [{"name": "db", "address": "127.0.0.1", "port": %s, "mode": "%s", "interval_ms": %s, "listener_interval_ms": %s, "observers": 1}]}\n' \
+        "$database_port" "$1" "$interval_ms" "$2" >"$work/targets.json"
+    kill -HUP "$probe"
+}
+count_of() { curl -sf "http://127.0.0.1:$probe_port/metrics" | awk -v via="via=\"$1\"" 'index($0, "pgpulse_probe_pings_total{") == 1 && index($0, via) { sum += $NF } END { printf "%d", sum }'; }
+goes_by() { local before=$1; (($(count_of "$2") > before + 20)); }
+
+# One stretch: microseconds of the server's and of the worker's CPU a ping of kind $1.
+measure() {
+    local via=$1 pings ticks cpu
+    await 'pings' pgpulse-probe goes_by "$(count_of "$via")" "$via"
+    pings=$(count_of "$via") ticks=$(server_ticks) cpu=$(cpu_of "$probe")
+    sleep "$stretch"
+    pings=$(($(count_of "$via") - pings))
+    server_us=$(calc "($(server_ticks) - $ticks) / $(getconf CLK_TCK) / $pings * 1e6")
+    worker_us=$(calc "($(cpu_of "$probe") - $cpu) / $pings * 1e6")
+}
+
+begin
+start_nats
+start_postgres
+echo '{"targets": []}' >"$work/targets.json"
+start pgpulse-probe "$subject_core" "$bin/pgpulse-probe" --nats "$nats_url" --id bench --http "127.0.0.1:$probe_port" \
+    --targets "$work/targets.json"
+probe=$started_pid
+await pgpulse-probe pgpulse-probe curl -sf -o /dev/null "http://127.0.0.1:$probe_port/readyz"
+
+checks=() fresh=() worker_checks=() worker_fresh=() ratios=()
+for ((round = 1; round <= rounds; ++round)); do
+    define session 86400000
+    measure session
+    checks+=("$server_us") worker_checks+=("$worker_us")
+    define ping 86400000
+    measure fresh
+    fresh+=("$server_us") worker_fresh+=("$worker_us")
+    ratios+=("$(calc "${fresh[-1]} / ${checks[-1]}")")
+    tell "round $round: $(printf 'server %.0f us a check, %.0f us a fresh ping; worker %.0f and %.0f us' \
+        "${checks[-1]}" "${fresh[-1]}" "${worker_checks[-1]}" "${worker_fresh[-1]}")"
+done
+check=$(median "${checks[@]}") ping=$(median "${fresh[@]}") ratio=$(median "${ratios[@]}")
+row "server's CPU a check of the session" "$(calc "$check" %.0f) us" "fresh ping $(calc "$ping" %.0f) us" "1/$(calc "$ratio" %.0f)" '<= 1/50' "$ratio" '>=' 50
+# With the defaults: a check a second by each of three observers, and a fresh ping every five seconds among them.
+sum=$(calc "3 * $check + $ping / 5") alone=$(calc "3 * $ping")
+row "server's CPU a second, session mode with its listener checks, 3 observers at 1 s" "$(calc "$sum" %.0f) us" \
+    "fresh pings $(calc "$alone" %.0f) us" "1/$(calc "$alone / $sum" %.0f)" '' 0 '' 0
+row "worker's CPU a check of the session" "$(calc "$(median "${worker_checks[@]}")" %.0f) us" \
+    "fresh ping $(calc "$(median "${worker_fresh[@]}")" %.0f) us" - '' 0 '' 0

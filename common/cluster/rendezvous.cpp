@@ -1,0 +1,73 @@
+#include "common/cluster/rendezvous.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace pgpulse::cluster {
+namespace {
+
+/// FNV-1a, 64 bit.
+std::uint64_t hash_of(std::string_view text) {
+    std::uint64_t hash = 0xcbf29ce484222325ULL;
+    for (const char c : text) {
+        hash ^= static_cast<unsigned char>(c);
+        hash *= 0x100000001b3ULL;
+    }
+    return hash;
+}
+
+/// The finaliser of SplitMix64: without it FNV-1a's weak last bytes would make `probe-1` and `probe-2` rank
+/// alike for most items.
+std::uint64_t mix(std::uint64_t x) {
+    x ^= x >> 30;
+    x *= 0xbf58476d1ce4e5b9ULL;
+    x ^= x >> 27;
+    x *= 0x94d049bb133111ebULL;
+    return x ^ (x >> 31);
+}
+
+std::uint64_t weight(std::uint64_t member, std::uint64_t item) { return mix(member ^ mix(item)); }
+
+}  // namespace
+
+Rendezvous::Rendezvous(std::vector<std::string> members) : members_(std::move(members)) {
+    std::ranges::sort(members_);
+    hashes_.reserve(members_.size());
+    for (const std::string& member : members_) hashes_.push_back(mix(hash_of(member)));
+}
+
+bool Rendezvous::owns(std::string_view member, std::string_view item, std::size_t count) const {
+    const auto it = std::ranges::lower_bound(members_, member);
+    if (it == members_.end() || *it != member) return false;
+    if (count >= members_.size()) return true;
+    const auto self = static_cast<std::size_t>(it - members_.begin());
+    const std::uint64_t hash = hash_of(item);
+    const std::uint64_t own = weight(hashes_[self], hash);
+    std::size_t heavier = 0;
+    for (std::size_t i = 0; i < hashes_.size(); ++i) {
+        const std::uint64_t other = weight(hashes_[i], hash);
+        // Equal weights are as good as impossible; the names settle them.
+        if (other > own || (other == own && i < self)) ++heavier;
+        if (heavier >= count) return false;
+    }
+    return true;
+}
+
+std::vector<std::string> Rendezvous::owners(std::string_view item, std::size_t count) const {
+    const std::uint64_t hash = hash_of(item);
+    std::vector<std::size_t> order(members_.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    const std::size_t first = std::min(count, order.size());
+    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(first), order.end(),
+                      [&](std::size_t a, std::size_t b) {
+                          const std::uint64_t of_a = weight(hashes_[a], hash);
+                          const std::uint64_t of_b = weight(hashes_[b], hash);
+                          return of_a != of_b ? of_a > of_b : a < b;
+                      });
+    std::vector<std::string> owners;
+    owners.reserve(first);
+    for (std::size_t i = 0; i < first; ++i) owners.push_back(members_[order[i]]);
+    return owners;
+}
+
+}  // namespace pgpulse::cluster

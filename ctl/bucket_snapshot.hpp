@@ -1,0 +1,21 @@
+#pragma once
+
+#include "common/nats/bucket.hpp"
+
+#include <tl/expected.hpp>
+
+#include <chrono>
+#include <map>
+#include <string>
+
+namespace pgpulse::ctl {
+
+/// The newest value of each key, by key; keys under a delete marker are left out.
+using Values = std::map<std::string, nats::BucketEvent>;
+
+/// Reads a bucket to its end, waiting at most `timeout` for NATS, the bucket and its content. Error: one line
+/// that says what is missing.
+tl::expected<Values, std::string> read_bucket(nats::Connection& connection, std::string_view bucket,
+                                              std::chrono::milliseconds timeout);
+
+}  // namespace pgpulse::ctl

@@ -1,0 +1,132 @@
+#include "aggregator/server_facts.hpp"
+
+#include <gtest/gtest.h>
+
+// The rules of aggregator/server_facts.hpp, each under its name. That of `told_when_up` is the tally's.
+namespace pgpulse::aggregator {
+namespace {
+
+using namespace std::chrono_literals;
+using contract::Role;
+
+constexpr contract::WallTime kStart{1'700'000'000s};
+
+/// A life that started so long after the first one, and crashed so long after its own start.
+ServerLife life(std::chrono::seconds start, std::optional<std::chrono::seconds> crash = std::nullopt) {
+    ServerLife result{kStart + start, std::nullopt};
+    if (crash) result.crashed_at = kStart + start + *crash;
+    return result;
+}
+
+TEST(ServerLives, FirstLifeIsNoRestart) {
+    ServerLives lives;
+    EXPECT_EQ(lives.present(), std::nullopt);
+    EXPECT_FALSE(lives.tells_restart(life(0s, 10s)));
+    EXPECT_EQ(lives.present(), life(0s, 10s));
+    EXPECT_FALSE(lives.tells_restart(life(0s, 10s))) << "nor is it when it is told again";
+}
+
+TEST(ServerLives, OneVoiceRestarts) {
+    ServerLives lives;
+    lives.adopt(life(0s));
+    EXPECT_TRUE(lives.tells_restart(life(60s))) << "another start";
+    EXPECT_TRUE(lives.tells_restart(life(0s, 10s))) << "the first crash";
+    EXPECT_TRUE(lives.tells_restart(life(-60s))) << "a clock that was set back";
+    EXPECT_EQ(lives.present(), life(0s)) << "what is told is not adopted yet";
+    lives.adopt(life(0s, 10s));
+    EXPECT_FALSE(lives.tells_restart(life(0s, 10s)));
+    EXPECT_TRUE(lives.tells_restart(life(0s, 20s))) << "a later crash";
+}
+
+TEST(ServerLives, KnownLifeAgainSaysNothing) {
+    ServerLives lives;
+    lives.adopt(life(0s));
+    lives.adopt(life(60s));
+    lives.adopt(life(60s, 5s));
+    EXPECT_FALSE(lives.tells_restart(life(0s)));
+    EXPECT_FALSE(lives.tells_restart(life(60s)));
+    EXPECT_EQ(lives.present(), life(60s, 5s));
+}
+
+TEST(ServerLives, KnownLifeAgainIsForgottenAfterEightOthers) {
+    ServerLives lives;
+    for (int i = 0; i <= 9; ++i) lives.adopt(life(i * 60s));
+    EXPECT_FALSE(lives.tells_restart(life(60s)));
+    EXPECT_TRUE(lives.tells_restart(life(0s)));
+}
+
+TEST(ServerLives, KnownLifeAgainThatTheStateReturnsToIsThePresentOne) {
+    ServerLives lives;
+    lives.adopt(life(0s));
+    lives.adopt(life(60s));
+    lives.adopt(life(0s));
+    EXPECT_EQ(lives.present(), life(0s));
+    EXPECT_FALSE(lives.tells_restart(life(60s)));
+    lives.adopt(life(120s));
+    EXPECT_FALSE(lives.tells_restart(life(0s)));
+}
+
+TEST(ServerLives, CrashNeedsATime) {
+    ServerLives lives;
+    lives.adopt(life(0s, 20s));
+    EXPECT_FALSE(lives.tells_restart(life(0s))) << "somebody has reset the statistics";
+    EXPECT_FALSE(lives.tells_restart(life(0s, 10s))) << "a crash before the one that is known";
+    EXPECT_TRUE(lives.tells_restart(life(0s, 21s)));
+    EXPECT_TRUE(lives.tells_restart(life(60s))) << "of another start no crash is needed";
+}
+
+TEST(ServerLives, AreThoseThatPingsAndStatesTell) {
+    contract::Ping ping;
+    EXPECT_EQ(life_of(ping), std::nullopt);
+    ping.started_at = kStart;
+    EXPECT_EQ(life_of(ping), life(0s));
+    ping.crashed_at = kStart + 5s;
+    EXPECT_EQ(life_of(ping), life(0s, 5s));
+    contract::State state;
+    EXPECT_EQ(life_of(state), std::nullopt);
+    state.started_at = kStart;
+    state.crashed_at = kStart + 5s;
+    EXPECT_EQ(life_of(state), life(0s, 5s));
+}
+
+struct Reports {
+    int primaries;
+    int replicas;
+    std::optional<Role> before;
+    std::optional<Role> role;
+};
+
+TEST(RoleReports, MajorityOfRoles) {
+    const auto primary = Role::primary;
+    const auto replica = Role::replica;
+    for (const Reports& c : std::vector<Reports>{{0, 0, std::nullopt, std::nullopt},
+                                                 {0, 0, primary, primary},
+                                                 {1, 0, std::nullopt, primary},
+                                                 {0, 1, primary, replica},
+                                                 {1, 1, std::nullopt, std::nullopt},
+                                                 {1, 1, replica, replica},
+                                                 {1, 1, primary, primary},
+                                                 {1, 2, primary, replica},
+                                                 {2, 1, replica, primary},
+                                                 {3, 0, replica, primary}}) {
+        RoleReports reports;
+        for (int i = 0; i < c.primaries; ++i) reports.add({primary, true});
+        for (int i = 0; i < c.replicas; ++i) reports.add({replica, false});
+        EXPECT_EQ(reports.role(c.before), c.role) << c.primaries << " against " << c.replicas;
+        const auto writes = [](std::optional<Role> role) {
+            return role ? std::optional{*role == Role::primary} : std::nullopt;
+        };
+        EXPECT_EQ(reports.writable(writes(c.before)), writes(c.role)) << c.primaries << "/" << c.replicas;
+    }
+}
+
+TEST(RoleReports, MajorityOfRolesAndOfWritesAreTwoQuestions) {
+    RoleReports reports;
+    for (int i = 0; i < 2; ++i) reports.add({Role::primary, false});
+    reports.add({Role::primary, true});
+    EXPECT_EQ(reports.role(std::nullopt), Role::primary);
+    EXPECT_EQ(reports.writable(true), false) << "default_transaction_read_only";
+}
+
+}  // namespace
+}  // namespace pgpulse::aggregator

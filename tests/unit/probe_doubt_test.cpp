@@ -1,0 +1,197 @@
+#include "probe/doubt.hpp"
+
+#include <gtest/gtest.h>
+
+// One test or more for each rule in doubt.hpp, named after it.
+namespace pgpulse::probe {
+namespace {
+
+using namespace std::chrono_literals;
+
+class DoubtTest : public testing::Test {
+  protected:
+    Mono now{1h};
+
+    /// All of them answered just now.
+    void all_answer(Doubt& doubt, TargetIndex targets) {
+        for (TargetIndex target = 0; target < targets; ++target) doubt.trusted(target, now);
+    }
+
+    /// A ping that started `ago` fails without an answer now.
+    Doubt::Weight fails(Doubt& doubt, TargetIndex target, std::chrono::milliseconds ago = 500ms) {
+        return doubt.weigh({target, now - ago, 500ms, 1s}, now);
+    }
+
+    /// Targets 0 to `failing` - 1 fail one after the other in ten milliseconds' distance, all from pings that started
+    /// after the others had answered.
+    void fail_together(Doubt& doubt, TargetIndex failing) {
+        now += 600ms;
+        for (TargetIndex target = 0; target < failing; ++target) {
+            now += 11ms;
+            fails(doubt, target);
+        }
+    }
+};
+
+TEST_F(DoubtTest, HardIsNoDoubtHoweverManyThereAre) {
+    Doubt doubt{false};
+    all_answer(doubt, 10);
+    now += 600ms;
+    all_answer(doubt, 10);  // the worker tells of hard evidence as of an answer
+    EXPECT_FALSE(doubt.suspect());
+}
+
+TEST_F(DoubtTest, AloneIsTrusted) {
+    Doubt doubt{false};
+    all_answer(doubt, 4);
+    now += 600ms;
+    for (TargetIndex target = 0; target < 4; ++target) {
+        const auto weight = fails(doubt, target);
+        EXPECT_TRUE(weight.decides) << target;
+        EXPECT_FALSE(weight.controls_wanted) << target;
+    }
+    EXPECT_FALSE(doubt.suspect());
+}
+
+TEST_F(DoubtTest, WaitForSampleAsksForControlsAndDecidesNothing) {
+    Doubt doubt{false};
+    all_answer(doubt, 10);
+    now += 600ms;
+    auto weight = fails(doubt, 0);
+    EXPECT_FALSE(weight.decides);
+    EXPECT_TRUE(weight.controls_wanted);
+    for (TargetIndex control = 1; control < 5; ++control) {
+        EXPECT_TRUE(doubt.fit_for_control(control));
+        doubt.trusted(control, now);
+    }
+    now += 100ms;
+    weight = fails(doubt, 0);
+    EXPECT_TRUE(weight.decides) << "the controls answered: it is the target";
+    EXPECT_FALSE(weight.controls_wanted);
+}
+
+TEST_F(DoubtTest, WaitForSampleNoLongerThanAWindow) {
+    Doubt doubt{false};
+    all_answer(doubt, 10);
+    now += 600ms;
+    EXPECT_FALSE(fails(doubt, 0).decides);
+    now += Doubt::kWindow + 1ms;
+    EXPECT_TRUE(fails(doubt, 0).decides);
+}
+
+TEST_F(DoubtTest, MajorityIsDoubt) {
+    Doubt doubt{false};
+    all_answer(doubt, 10);
+    fail_together(doubt, 5);
+    EXPECT_TRUE(doubt.suspect());
+    EXPECT_TRUE(doubt.takes_beginning());
+    EXPECT_FALSE(doubt.takes_beginning()) << "told once";
+    EXPECT_FALSE(fails(doubt, 5).decides);
+}
+
+TEST_F(DoubtTest, MajorityIsDoubtAndHalfIsNot) {
+    Doubt doubt{false};
+    all_answer(doubt, 10);
+    now += 600ms;
+    for (TargetIndex target = 5; target < 10; ++target) doubt.trusted(target, now);
+    for (TargetIndex target = 0; target < 5; ++target) {
+        now += 11ms;
+        fails(doubt, target, 100ms);
+    }
+    EXPECT_FALSE(doubt.suspect());
+}
+
+TEST_F(DoubtTest, TwoIntervalsAndThenWhatFailsIsBelieved) {
+    Doubt doubt{false};
+    all_answer(doubt, 10);
+    fail_together(doubt, 10);
+    ASSERT_TRUE(doubt.suspect());
+    const Mono end = doubt.next_due();
+    EXPECT_LE(end - now, 2s);
+    now = end - 1ms;
+    doubt.tick(now);
+    EXPECT_TRUE(doubt.suspect());
+    now = end;
+    doubt.tick(now);
+    EXPECT_FALSE(doubt.suspect());
+    for (TargetIndex target = 0; target < 10; ++target) {
+        EXPECT_TRUE(fails(doubt, target).decides) << target;
+        EXPECT_FALSE(doubt.suspect()) << "not doubted twice";
+    }
+}
+
+TEST_F(DoubtTest, OldFailuresAside) {
+    Doubt doubt{false};
+    // Six of eleven have been failing for long; one more that fails is its own affair.
+    all_answer(doubt, 11);
+    for (TargetIndex target = 0; target < 6; ++target) {
+        now += 3s;
+        for (TargetIndex healthy = target + 1; healthy < 11; ++healthy) doubt.trusted(healthy, now);
+        fails(doubt, target, 1ms);
+        now += 2s;
+        for (TargetIndex healthy = target + 1; healthy < 11; ++healthy) doubt.trusted(healthy, now);
+        for (TargetIndex failing = 0; failing <= target; ++failing) fails(doubt, failing, 1ms);
+    }
+    ASSERT_FALSE(doubt.suspect());
+    now += 100ms;
+    for (TargetIndex failing = 0; failing < 6; ++failing) fails(doubt, failing, 50ms);
+    for (TargetIndex healthy = 7; healthy < 11; ++healthy) doubt.trusted(healthy, now);
+    EXPECT_TRUE(fails(doubt, 6, 50ms).decides);
+    EXPECT_FALSE(doubt.suspect());
+}
+
+TEST_F(DoubtTest, ReferencesDecideThatItIsTheTargets) {
+    Doubt doubt{true};
+    all_answer(doubt, 10);
+    fail_together(doubt, 10);
+    ASSERT_TRUE(doubt.suspect());
+    ASSERT_TRUE(doubt.takes_question(now));
+    EXPECT_FALSE(doubt.takes_question(now)) << "one at a time";
+    doubt.answered(true, now);
+    EXPECT_FALSE(doubt.suspect());
+    EXPECT_TRUE(fails(doubt, 3).decides);
+}
+
+TEST_F(DoubtTest, ReferencesDecideThatItIsTheObserverForAsLongAsNoneAnswers) {
+    Doubt doubt{true};
+    all_answer(doubt, 10);
+    fail_together(doubt, 10);
+    for (int minute = 0; minute < 240; ++minute) {
+        ASSERT_TRUE(doubt.suspect()) << minute;
+        if (doubt.takes_question(now)) doubt.answered(false, now);
+        now += 250ms;
+        doubt.tick(now);
+        EXPECT_FALSE(fails(doubt, 0).decides);
+    }
+    ASSERT_TRUE(doubt.takes_question(now));
+    doubt.answered(true, now);
+    EXPECT_FALSE(doubt.suspect());
+}
+
+TEST_F(DoubtTest, ReferencesDecideAlsoWhereThereIsNobodyToCompareWith) {
+    Doubt doubt{true};
+    all_answer(doubt, 1);
+    now += 600ms;
+    EXPECT_FALSE(fails(doubt, 0).decides);
+    ASSERT_TRUE(doubt.takes_question(now));
+    doubt.answered(true, now);
+    EXPECT_TRUE(fails(doubt, 0).decides);
+    now += 1s;
+    doubt.trusted(0, now);
+    now += 1s;
+    EXPECT_FALSE(fails(doubt, 0).decides);
+    ASSERT_TRUE(doubt.takes_question(now));
+    doubt.answered(false, now);
+    EXPECT_TRUE(doubt.suspect());
+}
+
+TEST_F(DoubtTest, ARemovedTargetIsInNoSample) {
+    Doubt doubt{false};
+    all_answer(doubt, 10);
+    for (TargetIndex target = 4; target < 10; ++target) doubt.remove(target);
+    now += 600ms;
+    EXPECT_TRUE(fails(doubt, 0).decides) << "four are left, too few to compare with";
+}
+
+}  // namespace
+}  // namespace pgpulse::probe
