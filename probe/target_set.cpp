@@ -99,7 +99,9 @@ void TargetSet::written(const std::string& key, std::uint64_t expected, Written 
 
 const contract::TargetDefinition* TargetSet::definition(const std::string& name) const {
     const auto it = keys_.find(name);
-    return it == keys_.end() || !it->second.good ? nullptr : &it->second.good->definition;
+    if (it == keys_.end()) return nullptr;
+    const auto& good = it->second.good;
+    return good ? &good->definition : nullptr;
 }
 
 }  // namespace pgpulse::probe
