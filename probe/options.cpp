@@ -51,7 +51,9 @@ std::variant<Options, int> read_options(int argc, char** argv) {
     if (const auto code = line.parse(argc, argv)) return *code;
     for (const std::string& text : references) {
         const auto where = runtime::parse_host_port(text);
-        if (!where || where->host.empty() || where->port == 0) {
+        // An address to listen at may leave the host out: 0.0.0.0, which would be this machine.
+        const bool no_host = text.starts_with(':') || text.starts_with("[]:");
+        if (!where || no_host || where->port == 0) {
             return line.fault("--reference: expected HOST:PORT with a port from 1 to 65535, found '" + text +
                               "'");
         }

@@ -2,6 +2,7 @@
 
 #include "probe/resolver.hpp"
 
+#include <asio/error.hpp>
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/post.hpp>
@@ -15,22 +16,27 @@ namespace {
 using asio::ip::tcp;
 
 bool is_there(const std::error_code& error) {
-    return !error || error == std::error_code{ECONNREFUSED, std::system_category()};
+    return !error || error == asio::error::connection_refused;
 }
 
 }  // namespace
 
-struct References::Impl {
+struct References::Impl : std::enable_shared_from_this<References::Impl> {
     Impl(asio::io_context& io, std::vector<Reference> list, OnAnswer answer)
-        : loop(io), references(std::move(list)), on_answer(std::move(answer)), patience(io) {
+        : loop(io), references(std::move(list)), on_answer(std::move(answer)), patience(io) {}
+
+    /// To be called once, when it is held by a shared pointer.
+    void follow_names() {
         for (const Reference& reference : references) {
             if (is_numeric_address(reference.host)) addresses[reference.host] = {reference.host};
         }
         if (addresses.size() == references.size()) return;
-        resolver =
-            std::make_unique<Resolver>([this](const std::string& name, std::vector<std::string> found) {
+        resolver = std::make_unique<Resolver>(
+            [&io = loop, weak = weak_from_this()](const std::string& name, std::vector<std::string> found) {
                 if (found.empty()) return;  // the last good addresses stay in use
-                asio::post(loop, [this, name, found = std::move(found)] { addresses[name] = found; });
+                asio::post(io, [weak, name, found = std::move(found)] {
+                    if (const auto self = weak.lock()) self->addresses[name] = found;
+                });
             });
         for (const Reference& reference : references) {
             if (!is_numeric_address(reference.host)) resolver->follow(reference.host);
@@ -55,8 +61,9 @@ struct References::Impl {
                 try_one(number, address, reference.port);
         }
         patience.expires_after(std::chrono::milliseconds{kPatienceMs});
-        patience.async_wait([this, number](const std::error_code& error) {
-            if (!error && number == question) settle(false);
+        patience.async_wait([weak = weak_from_this(), number](const std::error_code& error) {
+            const auto self = weak.lock();
+            if (self && !error && number == self->question) self->settle(false);
         });
     }
 
@@ -66,14 +73,16 @@ struct References::Impl {
         if (error) return;
         tries.push_back(std::make_unique<tcp::socket>(loop));
         ++open;
-        tries.back()->async_connect({ip, port}, [this, number](const std::error_code& outcome) {
-            if (number != question) return;
-            if (is_there(outcome)) {
-                settle(true);
-            } else if (--open == 0) {
-                settle(false);
-            }
-        });
+        tries.back()->async_connect({ip, port},
+                                    [weak = weak_from_this(), number](const std::error_code& outcome) {
+                                        const auto self = weak.lock();
+                                        if (!self || number != self->question) return;
+                                        if (is_there(outcome)) {
+                                            self->settle(true);
+                                        } else if (--self->open == 0) {
+                                            self->settle(false);
+                                        }
+                                    });
     }
 
     void settle(bool any) {
@@ -85,7 +94,9 @@ struct References::Impl {
 };
 
 References::References(asio::io_context& loop, std::vector<Reference> references, OnAnswer on_answer)
-    : impl_(std::make_unique<Impl>(loop, std::move(references), std::move(on_answer))) {}
+    : impl_(std::make_shared<Impl>(loop, std::move(references), std::move(on_answer))) {
+    impl_->follow_names();
+}
 
 References::~References() = default;
 

@@ -40,7 +40,7 @@ class References {
 
   private:
     struct Impl;
-    std::unique_ptr<Impl> impl_;
+    std::shared_ptr<Impl> impl_;  // what is still on the loop knows by it that nobody asks any more
 };
 
 }  // namespace pgpulse::probe

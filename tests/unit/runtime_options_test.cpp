@@ -41,6 +41,7 @@ struct Values {
     int replicas = 1;
     std::string level = "info";
     bool keep = false;
+    std::vector<std::string> peers;
 };
 
 struct Parsed {
@@ -56,6 +57,7 @@ Parsed parse(std::vector<std::string> arguments) {
     line.integer("--replicas", parsed.values.replicas, 1, 5, "N", "How many", "PGPULSE_TEST_REPLICAS");
     line.choice("--log-level", parsed.values.level, {"info", "warn"}, "How much", "PGPULSE_TEST_LEVEL");
     line.flag("--keep", parsed.values.keep, "Keep it");
+    line.list("--peer", parsed.values.peers, "HOST", "Who else", "PGPULSE_TEST_PEERS");
     arguments.insert(arguments.begin(), "pgpulse-test");
     std::vector<char*> argv;
     argv.reserve(arguments.size() + 1);
@@ -129,6 +131,18 @@ TEST_F(OptionsTest, AnEmptyVariableCountsAsAbsent) {
 
 TEST_F(OptionsTest, TheLastOfAFlagGivenTwiceCounts) {
     EXPECT_EQ(parse({"--nats", "a", "--nats", "b"}).values.url, "b");
+}
+
+TEST_F(OptionsTest, AListTakesAllOfAFlagGivenSeveralTimes) {
+    using Peers = std::vector<std::string>;
+    EXPECT_EQ(parse({}).values.peers, Peers{});
+    EXPECT_EQ(parse({"--peer", "b", "--peer=a"}).values.peers, (Peers{"b", "a"}));
+    const std::string file = file_with("peer = [\"f1\", \"f2\"]\n");
+    EXPECT_EQ(parse({"--config", file}).values.peers, (Peers{"f1", "f2"}));
+    const Variable peers{"PGPULSE_TEST_PEERS", "e1,e2"};
+    EXPECT_EQ(parse({"--config", file}).values.peers, (Peers{"e1", "e2"}));
+    EXPECT_EQ(parse({"--config", file, "--peer", "c"}).values.peers, Peers{"c"});
+    expect_fault(parse({"--peer"}), "--peer");
 }
 
 TEST_F(OptionsTest, ABadFlagIsOneLine) {
