@@ -8,14 +8,20 @@ namespace {
 
 using std::chrono::nanoseconds;
 
-/// In a mass failure a sample is not taken anew for every failure.
+/// In a mass failure a sample is not taken anew for every failure: one of just now stands for the targets that
+/// were failing by then and whose own sample would reach further back, to more of the time before.
 constexpr nanoseconds kSampleStands = std::chrono::milliseconds{10};
 
 }  // namespace
 
-void Doubt::trusted(TargetIndex index, Mono now) {
+void Doubt::add(TargetIndex index, Mono now) {
+    remove(index);
+    entry(index).added = now;
+}
+
+void Doubt::trusted(TargetIndex index, Mono started, Mono now) {
     Target& target = entry(index);
-    if (!target.known || target.failing) ++healthy_;
+    target.trusted_since = std::max(target.trusted_since, started);
     target.known = true;
     target.failing = false;
     target.doubted = false;
@@ -24,10 +30,9 @@ void Doubt::trusted(TargetIndex index, Mono now) {
 
 Doubt::Weight Doubt::weigh(const SoftFailure& failure, Mono now) {
     Target& target = entry(failure.target);
-    const nanoseconds window = std::max(failure.timeout, kWindow);
+    const nanoseconds window = std::max(2 * failure.timeout, kWindow);
     longest_window_ = std::max(longest_window_, window);
     if (!target.failing) {
-        if (target.known) --healthy_;
         target.failing = true;
         target.failing_since = failure.started;
         target.began = now;
@@ -35,20 +40,26 @@ Doubt::Weight Doubt::weigh(const SoftFailure& failure, Mono now) {
     target.known = true;
     target.interval = failure.interval;
     note(failure.target, now);
+    if (target.doubted) return {true, false};
     if (suspect_) return {false, false};
-    if (target.doubted || now - target.began > window) return {true, false};
-    if (sampled_ != Mono::min() && now - sampled_ <= kSampleStands) return {true, false};
+    if (now - target.began > window) return {true, false};
 
-    const Sample sample = sample_since(std::max(target.failing_since, now - window), now, window);
-    const std::size_t comparable = healthy_ + sample.failing;
-    if (comparable < kFewest) {
+    const Mono since = std::max(target.failing_since, now - window);
+    if (sampled_ != Mono::min() && now - sampled_ <= kSampleStands) {
+        if (target.began <= sampled_ && since <= sampled_since_) return {true, false};
+        // One that has just begun is left to its next failure.
+        if (target.began > sampled_ && since - sampled_since_ <= kSampleStands) return {false, false};
+    }
+    const Sample sample = sample_since(since, now, window);
+    if (sample.targets < kFewest) {
+        if (can_compare(now, window)) return {false, true};
         if (!has_references_ || reference_stands(now)) return {true, false};
         question_due_ = true;
         return {false, false};
     }
-    if (sample.targets < kFewest) return {false, true};
     if (2 * sample.failing <= sample.targets) {
         sampled_ = now;
+        sampled_since_ = since;
         return {true, false};
     }
     if (reference_stands(now)) return {true, false};
@@ -57,10 +68,7 @@ Doubt::Weight Doubt::weigh(const SoftFailure& failure, Mono now) {
 }
 
 void Doubt::remove(TargetIndex index) {
-    if (index >= targets_.size()) return;
-    Target& target = targets_[index];
-    if (target.known && !target.failing) --healthy_;
-    target = Target{};
+    if (index < targets_.size()) targets_[index] = Target{};
 }
 
 void Doubt::tick(Mono now) {
@@ -90,6 +98,8 @@ void Doubt::answered(bool any, Mono now) {
 
 bool Doubt::takes_beginning() { return std::exchange(begun_, false); }
 
+bool Doubt::believed(TargetIndex index) const { return index < targets_.size() && targets_[index].doubted; }
+
 bool Doubt::fit_for_control(TargetIndex index) const {
     return index < targets_.size() && targets_[index].known && !targets_[index].failing;
 }
@@ -107,11 +117,11 @@ Mono Doubt::next_due() const {
 
 Doubt::Target& Doubt::entry(TargetIndex index) {
     if (index >= targets_.size()) targets_.resize(index + 1);
+    targets_[index].present = true;
     return targets_[index];
 }
 
 void Doubt::note(TargetIndex index, Mono now) {
-    targets_[index].ended = now;
     ended_.push_back({now, index});
     while (now - ended_.front().at > longest_window_) ended_.pop_front();
 }
@@ -124,13 +134,26 @@ Doubt::Sample Doubt::sample_since(Mono since, Mono now, nanoseconds window) {
         Target& target = targets_[it->target];
         if (!target.known || target.counted == samples_) continue;
         target.counted = samples_;
-        if (target.failing && (target.doubted || now - target.began > window)) continue;
+        if (target.failing ? target.doubted || now - target.began > window : target.trusted_since < since)
+            continue;
         ++sample.targets;
         if (!target.failing) continue;
         ++sample.failing;
         sample.shortest_interval = std::min(sample.shortest_interval, target.interval);
     }
     return sample;
+}
+
+/// Whether kFewest targets could be in a sample, soon at the latest.
+bool Doubt::can_compare(Mono now, nanoseconds window) const {
+    std::size_t found = 0;
+    for (const Target& target : targets_) {
+        if (!target.present || target.doubted) continue;
+        if (!target.known && now - target.added > window) continue;
+        if (target.failing && now - target.began > window) continue;
+        if (++found == kFewest) return true;
+    }
+    return false;
 }
 
 void Doubt::begin(Mono now, nanoseconds interval) {

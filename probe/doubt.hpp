@@ -12,12 +12,15 @@
 //
 // A soft failure (silence, a reset, no route) begins a soft row of its target; any other result ends the row.
 // The sample of a failure is the newest results of the targets that ended since its row began, but of the
-// last kWindow or the ping's own timeout at most.
+// last window at most. Of the successes it takes those of pings that started since then: an older ping tells
+// of the time before. The window is kWindow, or twice the ping's own timeout where that is longer: a control
+// that starts when the first failure has ended needs a timeout of its own to fail.
 //
 // The rules, each tested under its name:
 //   hard_is_no_doubt      Hard evidence comes from the target's own host: it is never weighed here.
 //   alone_is_trusted      With fewer than kFewest targets that are not failing for long, and without
-//                         references, nothing can be compared: every failure stands.
+//                         references, nothing can be compared: every failure stands. A new target counts for
+//                         a window before its first result.
 //   wait_for_sample       A soft failure decides nothing before kFewest targets are in its sample. While they
 //                         are not, other targets are to be pinged (`controls_wanted`); when a window has
 //                         passed it stands all the same.
@@ -42,8 +45,11 @@ class Doubt {
 
     explicit Doubt(bool has_references) : has_references_(has_references) {}
 
-    /// A ping ended with anything but a soft failure that says something about the target.
-    void trusted(TargetIndex target, Mono now);
+    /// A target is to be pinged from now on: its first result is worth waiting for.
+    void add(TargetIndex target, Mono now);
+
+    /// A ping that started then ended with anything but a soft failure that says something about the target.
+    void trusted(TargetIndex target, Mono started, Mono now);
 
     struct Weight {
         bool decides = true;           // the failure may settle an opinion
@@ -73,6 +79,9 @@ class Doubt {
     /// Whether suspicion began since the last call: failing rows are to begin anew.
     bool takes_beginning();
 
+    /// Whether the target was failing when suspicion ended and has not succeeded since: its failures stand.
+    [[nodiscard]] bool believed(TargetIndex target) const;
+
     /// Whether the target is healthy as far as this observer knows, and so is fit for a control.
     [[nodiscard]] bool fit_for_control(TargetIndex target) const;
 
@@ -81,12 +90,14 @@ class Doubt {
 
   private:
     struct Target {
+        bool present = false;
         bool known = false;    // a result was heard
         bool failing = false;  // its newest result is a soft failure
         bool doubted = false;  // was failing when suspicion ended
+        Mono added{};
+        Mono trusted_since{};  // the start of its newest ping that did not fail softly
         Mono failing_since{};  // the start of the first ping of its row
         Mono began{};          // the end of that ping
-        Mono ended{};          // its newest result
         std::chrono::nanoseconds interval{};
         std::uint64_t counted = 0;  // the sample it was counted in last
     };
@@ -103,6 +114,7 @@ class Doubt {
     Target& entry(TargetIndex target);
     void note(TargetIndex target, Mono now);
     Sample sample_since(Mono since, Mono now, std::chrono::nanoseconds window);
+    [[nodiscard]] bool can_compare(Mono now, std::chrono::nanoseconds window) const;
     [[nodiscard]] bool reference_stands(Mono now) const;
     void begin(Mono now, std::chrono::nanoseconds interval);
     void end();
@@ -118,9 +130,9 @@ class Doubt {
     std::vector<Target> targets_;
     std::deque<Ended> ended_;  // in the order of time, of the longest window so far
     std::chrono::nanoseconds longest_window_ = kWindow;
-    std::size_t healthy_ = 0;  // known and not failing
     std::uint64_t samples_ = 0;
     Mono sampled_ = Mono::min();  // the newest sample that was large enough and showed no doubt
+    Mono sampled_since_{};        // and how far back it reached
 };
 
 }  // namespace pgpulse::probe

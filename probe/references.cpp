@@ -15,9 +15,7 @@ namespace {
 
 using asio::ip::tcp;
 
-bool is_there(const std::error_code& error) {
-    return !error || error == asio::error::connection_refused;
-}
+bool is_there(const std::error_code& error) { return !error || error == asio::error::connection_refused; }
 
 }  // namespace
 

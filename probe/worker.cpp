@@ -52,7 +52,7 @@ TargetIndex Worker::put_target(const contract::TargetDefinition& definition, Mon
         if (moved) {
             ++target.endpoint;
             target.opinion = {};
-            doubt_.remove(known->second);
+            doubt_.add(known->second, now);
             close_session(known->second);
             target.session.reset();
             if (definition.mode == contract::Mode::session) target.session = std::make_unique<SessionPlan>();
@@ -77,6 +77,7 @@ TargetIndex Worker::put_target(const contract::TargetDefinition& definition, Mon
     ++target.life;
     by_name_.emplace(definition.name, index);
     schedule_.add(index, hash_of(definition.name), pace_of(definition), now);
+    doubt_.add(index, now);
     return index;
 }
 
@@ -332,17 +333,27 @@ bool Worker::weigh(TargetIndex index, const InFlight& ping, const PingResult& re
     if (!is_soft_failure(result)) {
         const bool says_something = result.verdict != contract::Verdict::inconclusive &&
                                     result.verdict != contract::Verdict::not_attempted;
-        if (says_something) doubt_.trusted(index, now);
+        if (says_something) doubt_.trusted(index, ping.started, now);
         return true;
     }
     if (target.opinion.superseded(ping.started)) return true;
     const Doubt::Weight weight =
         doubt_.weigh({index, ping.started, target.definition.timeout, target.definition.interval}, now);
-    if (doubt_.takes_beginning()) {
-        for (Target& each : targets_) each.opinion.void_failures();
-    }
+    void_failures_where_doubt_began();
     if (weight.controls_wanted) call_controls(index, now);
     return weight.decides;
+}
+
+void Worker::void_failures_where_doubt_began() {
+    if (!doubt_.takes_beginning()) return;
+    for (TargetIndex index = 0; index < targets_.size(); ++index) {
+        if (!doubt_.believed(index)) targets_[index].opinion.void_failures();
+    }
+}
+
+void Worker::references_answered(bool any, Mono now) {
+    doubt_.answered(any, now);
+    void_failures_where_doubt_began();
 }
 
 void Worker::call_controls(TargetIndex failing, Mono now) {

@@ -137,7 +137,7 @@ class Worker {
     void called(std::string_view target, Mono now);
 
     /// The outcome of AskReferences: whether any of them answered.
-    void references_answered(bool any, Mono now) { doubt_.answered(any, now); }
+    void references_answered(bool any, Mono now);
 
     /// The observer doubts itself.
     [[nodiscard]] bool suspect() const { return doubt_.suspect(); }
@@ -194,6 +194,7 @@ class Worker {
     void close_session(TargetIndex index);
     [[nodiscard]] SessionPlan* plan_of(SessionId session);
     bool weigh(TargetIndex index, const InFlight& ping, const PingResult& result, Mono now);
+    void void_failures_where_doubt_began();
     void call_controls(TargetIndex failing, Mono now);
     PingId take_slot();
     [[nodiscard]] PingResult judged(const PingResult& result, const InFlight& ping,

@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -89,14 +90,36 @@ class CoverageLedger {
         return it == last_.end() ? std::nullopt : std::optional{it->second};
     }
 
+    /// How long before the worker's newest ping of the target the one before it ended; 0 where there is none.
+    std::int64_t newest_distance(const std::string& target, const std::string& worker) {
+        const std::lock_guard lock{mutex_};
+        return distances_[{target, worker}];
+    }
+
+    /// The number of the worker's newest ping, of whichever target.
+    std::uint64_t newest_seq(const std::string& worker) {
+        const std::lock_guard lock{mutex_};
+        return newest_seq_[worker];
+    }
+
+    /// When the worker's first ping of the target ended that nobody answered.
+    std::optional<std::int64_t> first_failure(const std::string& target, const std::string& worker) {
+        const std::lock_guard lock{mutex_};
+        const auto it = first_failures_.find({target, worker});
+        return it == first_failures_.end() ? std::nullopt : std::optional{it->second};
+    }
+
   private:
     using Pair = std::pair<std::string, std::string>;
 
     std::mutex mutex_;
+    std::map<std::string, std::uint64_t> newest_seq_;
+    std::map<Pair, std::int64_t> first_failures_;
     std::map<std::string, std::vector<std::int64_t>> times_;
     std::map<std::string, std::map<std::string, std::int64_t>> newest_;
     std::map<Pair, std::size_t> counts_;
     std::map<Pair, contract::Ping> last_;
+    std::map<Pair, std::int64_t> distances_;
     std::unique_ptr<nats::Subscription> subscription_;
 
     void take(const nats::Message& message) {
@@ -106,7 +129,14 @@ class CoverageLedger {
         times_[ping->target].push_back(ping->mono_ms);
         newest_[ping->target][ping->worker] = ping->mono_ms;
         ++counts_[{ping->target, ping->worker}];
-        last_.insert_or_assign({ping->target, ping->worker}, *ping);
+        const Pair pair{ping->target, ping->worker};
+        if (const auto last = last_.find(pair); last != last_.end())
+            distances_[pair] = ping->mono_ms - last->second.mono_ms;
+        last_.insert_or_assign(pair, *ping);
+        std::uint64_t& seq = newest_seq_[ping->worker];
+        seq = std::max(seq, ping->seq);
+        if (ping->verdict == contract::Verdict::no_response)
+            first_failures_.try_emplace({ping->target, ping->worker}, ping->mono_ms);
     }
 };
 
@@ -216,6 +246,7 @@ TEST_F(ProbeFleet, NoTargetWithTwoObserversGoesUnobservedWhenAWorkerIsKilledStop
     since = now_ms();
     ASSERT_EQ(workers["w2"]->stop(), 0) << logs();
     ASSERT_TRUE(becomes_covered_by({"w1", "w3"})) << logs();
+    EXPECT_LT(worst_gap("pair-", kPairs, since), without_cover) << logs();
     EXPECT_LT(worst_gap("lone-", kLone, since), without_cover) << "a clean exit hands over at once\n"
                                                                << logs();
     workers["w2"]->start();
@@ -254,6 +285,8 @@ TEST_F(ProbeFleet, ANatsThatDiesAndComesBackMovesNothingAndHoldsNoPingUp) {
     ASSERT_TRUE(becomes_covered_by({"w1", "w2"})) << logs();
     const auto before = ledger->owners();
     const std::size_t moves_before = moves();
+    std::map<std::string, std::uint64_t> seq_before;
+    for (const auto& [id, worker] : workers) seq_before[id] = ledger->newest_seq(id);
     const auto made = [&] {
         return workers["w1"]->metric("pgpulse_probe_rtt_seconds_count").value_or(0) +
                workers["w1"]->metric("pgpulse_probe_lateness_seconds_count").value_or(0);
@@ -266,6 +299,8 @@ TEST_F(ProbeFleet, ANatsThatDiesAndComesBackMovesNothingAndHoldsNoPingUp) {
     ASSERT_TRUE(becomes_covered_by({"w1", "w2"})) << logs();
     EXPECT_TRUE(wait_until([&] { return ledger->owners() == before; })) << logs();
     EXPECT_EQ(moves(), moves_before) << logs();
+    for (const auto& [id, seq] : seq_before)
+        EXPECT_GT(ledger->newest_seq(id), seq + 1000) << id << " pinged on meanwhile";
 }
 
 TEST_F(ProbeFleet, TheIdOfALivingWorkerIsRefusedAndTakesNothingFromIt) {
@@ -325,6 +360,46 @@ TEST_F(ProbeFleet, AFirstFailureCallsTheOtherObservers) {
     const std::lock_guard lock{mutex};
     EXPECT_THAT(calls, testing::Contains("health.check.db1"));
     EXPECT_LE(calls.size(), 2U) << "one of each worker at most";
+}
+
+TEST_F(ProbeFleet, AFirstFailureMakesTheOtherObserversPingLongBeforeTheirTurn) {
+    constexpr int kTargets = 8;
+    constexpr std::int64_t kTurn = 6000;
+    const auto name = [](int i) { return "slow-" + std::to_string(i); };
+    support::PostgresServer postgres;
+    for (int i = 0; i < kTargets; ++i) define(name(i), postgres.port(), 2, std::chrono::milliseconds{kTurn});
+    for (const char* id : {"w1", "w2"}) start(id);
+    const auto newest = [&](int i, const std::string& id) { return ledger->newest(name(i), id); };
+    // The first pings follow each other closely, until the opinion is settled and those under way have ended.
+    const auto in_its_turn = [&](int i, const std::string& id) {
+        const auto ping = newest(i, id);
+        return ping && ping->opinion == contract::Opinion::up &&
+               ledger->newest_distance(name(i), id) > kTurn / 2;
+    };
+    const auto all = [&](auto&& holds) {
+        for (int i = 0; i < kTargets; ++i) {
+            if (!holds(i, "w1") || !holds(i, "w2")) return false;
+        }
+        return true;
+    };
+    ASSERT_TRUE(wait_until([&] { return all(in_its_turn); }, 60s)) << logs();
+    std::int64_t furthest = 0;
+    for (int i = 0; i < kTargets; ++i) {
+        const std::int64_t apart = std::abs(newest(i, "w1")->mono_ms - newest(i, "w2")->mono_ms) % kTurn;
+        furthest = std::max(furthest, std::min(apart, kTurn - apart));
+    }
+    ASSERT_GT(furthest, 1500) << "else nothing is shown: some turns are to lie far apart";
+
+    postgres.kill9();
+    const auto down = [&](int i, const std::string& id) {
+        return newest(i, id)->opinion == contract::Opinion::down;
+    };
+    ASSERT_TRUE(wait_until([&] { return all(down); }, 60s)) << logs();
+    for (int i = 0; i < kTargets; ++i) {
+        const std::int64_t w1 = ledger->first_failure(name(i), "w1").value();
+        const std::int64_t w2 = ledger->first_failure(name(i), "w2").value();
+        EXPECT_LT(std::abs(w1 - w2), 1000) << name(i);
+    }
 }
 
 }  // namespace

@@ -13,7 +13,8 @@ using contract::Opinion;
 using contract::Verdict;
 
 /// One result: a letter for the verdict (A accepting, R rejecting, N no_response, I inconclusive, C
-/// not_attempted) and when its ping started.
+/// not_attempted) and when its ping started. n is a no_response that may not decide. Or what is no result:
+/// v voids the failures, q questions the opinion, d settles it down.
 struct Result {
     char verdict;
     int started_ms;
@@ -26,6 +27,7 @@ Verdict verdict_of(char letter) {
         case 'R':
             return Verdict::rejecting;
         case 'N':
+        case 'n':
             return Verdict::no_response;
         case 'C':
             return Verdict::not_attempted;
@@ -56,8 +58,20 @@ TEST_P(OpinionRule, Holds) {
     const Case& c = GetParam();
     OpinionTracker tracker;
     for (const Result& result : c.results) {
-        tracker.feed(verdict_of(result.verdict), Mono{std::chrono::milliseconds{result.started_ms}},
-                     c.limits);
+        switch (result.verdict) {
+            case 'v':
+                tracker.void_failures();
+                break;
+            case 'q':
+                tracker.question();
+                break;
+            case 'd':
+                tracker.settle_down();
+                break;
+            default:
+                tracker.feed(verdict_of(result.verdict), Mono{std::chrono::milliseconds{result.started_ms}},
+                             c.limits, result.verdict != 'n');
+        }
     }
     EXPECT_EQ(tracker.opinion(), c.opinion);
     EXPECT_EQ(tracker.streak(), c.streak);
@@ -113,7 +127,45 @@ INSTANTIATE_TEST_SUITE_P(
              {{'N', 500}, {'A', 0}, {'A', 100}},
              Opinion::up,
              2,
-             true}),
+             true},
+        Case{"held_back", kUsual, in_order("AAnnnn"), Opinion::up, 4, false},
+        Case{"held_back_from_undecided", kUsual, in_order("nnn"), Opinion::undecided, 3, false},
+        Case{"held_back_until_the_next_that_may", kUsual, in_order("AAnnN"), Opinion::down, 3, true},
+        Case{"held_back_decides_not_before_fall", kUsual, in_order("AAnN"), Opinion::up, 2, false},
+        Case{"held_back_is_ended_by_a_success", kUsual, in_order("AAnnnAN"), Opinion::up, 1, false},
+        Case{"held_back_leaves_down", kUsual, in_order("NNNnn"), Opinion::down, 5, true},
+        Case{"held_back_is_no_success", kUsual, in_order("AAnnnA"), Opinion::up, 1, true},
+        Case{"held_back_and_superseded", kUsual, {{'A', 0}, {'A', 500}, {'n', 100}}, Opinion::up, 2, true},
+        Case{"voided", kUsual, in_order("AANNv"), Opinion::up, 0, false},
+        Case{"voided_row_begins_anew", kUsual, in_order("AANNvNN"), Opinion::up, 2, false},
+        Case{"voided_row_falls_after_fall", kUsual, in_order("AANNvNNN"), Opinion::down, 3, true},
+        Case{"voided_from_undecided", kUsual, in_order("NNvN"), Opinion::undecided, 1, false},
+        Case{"voided_leaves_successes", kUsual, in_order("AAv"), Opinion::up, 2, true},
+        Case{"voided_leaves_successes_below_rise", kUsual, in_order("AvA"), Opinion::up, 2, true},
+        Case{"voided_leaves_down", kUsual, in_order("NNNNv"), Opinion::down, 4, true},
+        Case{"voided_leaves_what_is_superseded",
+             kUsual,
+             {{'A', 0}, {'A', 500}, {'N', 600}, {'v', 0}, {'N', 400}},
+             Opinion::up,
+             0,
+             false},
+        Case{"voided_then_a_success", kUsual, in_order("AANvA"), Opinion::up, 1, true},
+        Case{"questioned", kUsual, in_order("AAq"), Opinion::up, 2, false},
+        Case{"questioned_down", kUsual, in_order("NNNq"), Opinion::down, 3, false},
+        Case{"questioned_until_a_success", kUsual, in_order("AAqA"), Opinion::up, 3, true},
+        Case{"questioned_until_a_failure", kUsual, in_order("NNNqN"), Opinion::down, 4, true},
+        Case{"questioned_not_answered_by_no_evidence", kUsual, in_order("AAqIC"), Opinion::up, 2, false},
+        Case{"questioned_not_answered_by_what_is_superseded",
+             kUsual,
+             {{'A', 0}, {'A', 500}, {'q', 0}, {'N', 100}},
+             Opinion::up,
+             2,
+             false},
+        Case{"settled_down", kUsual, in_order("AANd"), Opinion::down, 1, true},
+        Case{"settled_down_from_undecided", kUsual, in_order("Nd"), Opinion::down, 1, true},
+        Case{"settled_down_and_up_again_after_rise", kUsual, in_order("AANdA"), Opinion::down, 1, false},
+        Case{"settled_down_after_a_question", kUsual, in_order("AAqNd"), Opinion::down, 1, true},
+        Case{"settled_down_is_not_voided", kUsual, in_order("AANdv"), Opinion::down, 1, true}),
     [](const testing::TestParamInfo<Case>& info) { return info.param.rule; });
 
 }  // namespace
