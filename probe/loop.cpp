@@ -26,7 +26,8 @@ using contract::Verdict;
 // are started before sockets are served again, however many are due.
 constexpr int kHandlersPerTurn = 256;
 constexpr std::size_t kStartsPerTurn = 64;
-constexpr std::size_t kChangesPerTurn = 64;
+constexpr std::chrono::milliseconds kChangesTurn{4};  // what changes of targets may take of a turn
+constexpr std::size_t kChangesBetweenLooks = 32;
 constexpr std::chrono::milliseconds kLoginPatience{5000};
 constexpr std::chrono::seconds kFaultLines{1};
 constexpr std::chrono::seconds kTargetLines{1};
@@ -75,7 +76,7 @@ struct Loop::Impl {
     }};
     SessionEngine sessions;
     References references;
-    std::vector<Endpoint> endpoints;
+    std::deque<Endpoint> endpoints;  // a hundred thousand are moved nowhere when one more comes
     std::unordered_map<std::string, Host> hosts;
     std::vector<Action> actions;
     std::vector<Outgoing> results;
@@ -96,10 +97,7 @@ struct Loop::Impl {
             if (due > before) io.run_one_until(due);
             int handled = 0;
             while (handled < kHandlersPerTurn && io.poll_one() != 0) ++handled;
-            for (std::size_t applied = 0; applied < kChangesPerTurn && !changes.empty(); ++applied) {
-                apply(changes.front());
-                changes.pop_front();
-            }
+            apply_changes();
             const Mono now = runtime::mono_now();
             worker.tick(now, handled < kHandlersPerTurn ? kStartsPerTurn : 0, actions);
             for (const Action& action : actions) {
@@ -128,6 +126,17 @@ struct Loop::Impl {
             say_targets(now);
             say_suspicion();
             turned_at.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+        }
+    }
+
+    /// As many as there is time for: a hundred thousand targets are to be there soon, and no answer late for it.
+    void apply_changes() {
+        const Mono until = runtime::mono_now() + kChangesTurn;
+        for (std::size_t applied = 0; !changes.empty(); ++applied) {
+            if (applied % kChangesBetweenLooks == kChangesBetweenLooks - 1 && runtime::mono_now() >= until)
+                return;
+            apply(changes.front());
+            changes.pop_front();
         }
     }
 
