@@ -69,4 +69,6 @@ tell "$(printf '%d targets after %.1f s, %.0f pings/s at %.0f %% of a core, %.0f
 row 'memory of a target, 100,000 in one worker' "$(thousands "$each") bytes" "without targets $(calc "$empty / 1024" %.0f) MiB" - \
     '<= 8 KiB' "$each" '<=' 8192
 row 'start with 100,000 targets' "$(calc "$took" %.1f) s" - - '< 10 s' "$took" '<' 10
-row 'lateness of a ping, p99' "<= $(calc "1000 * $p99" %.1f) ms" - - '< 50 ms' "$p99" '<=' 0.05
+# Later than the histogram's last bound: the core does not keep up.
+if [[ $p99 == +Inf ]]; then p99=1e9 shown='> 5 s'; else shown="<= $(calc "1000 * $p99" %.1f) ms"; fi
+row 'lateness of a ping, p99' "$shown" - - '< 50 ms' "$p99" '<=' 0.05
