@@ -1,5 +1,6 @@
 #include "probe/ping.hpp"
 
+#include "probe/connection_handle.hpp"
 #include "probe/received_bytes.hpp"
 #include "probe/verdict.hpp"
 
@@ -22,11 +23,6 @@ using contract::Verdict;
 /// A server's answer to a ping takes some hundred bytes. A peer that sends more than this is cut: libpq would
 /// follow a length field of 1 GB.
 constexpr std::uint64_t kMostBytes = 65'536;
-
-struct FinishConnection {
-    void operator()(PGconn* connection) const { PQfinish(connection); }
-};
-using ConnectionHandle = std::unique_ptr<PGconn, FinishConnection>;
 
 /// Whether the next message of the server is an authentication request.
 bool authentication_request_waits(int socket) {

@@ -1,10 +1,13 @@
 #include "probe/schedule.hpp"
 
+#include "common/contract/hash.hpp"
+
 #include <algorithm>
 
 namespace pgpulse::probe {
 namespace {
 
+using contract::mix;
 using std::chrono::nanoseconds;
 
 constexpr nanoseconds kFirstPingStep{500'000};
@@ -12,15 +15,6 @@ constexpr std::int64_t kJitterDivisor = 25;  // 4 % of the interval
 // A target with a long timeout and a short fast interval must not use up the bounds of all.
 constexpr std::uint32_t kFastInFlightPerTarget = 16;
 constexpr double kBurstSeconds = 0.1;
-
-/// The finaliser of SplitMix64: every bit of the result depends on every bit of the input.
-std::uint64_t mix(std::uint64_t x) {
-    x ^= x >> 30;
-    x *= 0xbf58476d1ce4e5b9ULL;
-    x ^= x >> 27;
-    x *= 0x94d049bb133111ebULL;
-    return x ^ (x >> 31);
-}
 
 std::int64_t below(std::uint64_t hash, std::int64_t bound) {
     return bound <= 0 ? 0 : static_cast<std::int64_t>(hash % static_cast<std::uint64_t>(bound));

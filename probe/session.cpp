@@ -1,5 +1,6 @@
 #include "probe/session.hpp"
 
+#include "probe/connection_handle.hpp"
 #include "probe/received_bytes.hpp"
 #include "probe/verdict.hpp"
 
@@ -27,10 +28,6 @@ using contract::Verdict;
 /// is cut: libpq would follow a length field of 1 GB.
 constexpr std::uint64_t kMostBytes = 65'536;
 
-struct FinishConnection {
-    void operator()(PGconn* connection) const { PQfinish(connection); }
-};
-using ConnectionHandle = std::unique_ptr<PGconn, FinishConnection>;
 struct ClearResult {
     void operator()(PGresult* result) const { PQclear(result); }
 };

@@ -1,5 +1,7 @@
 #include "probe/worker.hpp"
 
+#include "common/contract/hash.hpp"
+
 #include <algorithm>
 #include <iterator>
 #include <tuple>
@@ -7,22 +9,14 @@
 namespace pgpulse::probe {
 namespace {
 
+using contract::fnv1a;
+
 // So many targets are looked at for controls at one failure.
 constexpr std::size_t kControlsLookedAt = 256;
 
 /// A failure that may be the observer's own fault, or the network's.
 bool is_soft_failure(const PingResult& result) {
     return result.verdict == contract::Verdict::no_response && !contract::is_hard_evidence(result.reason);
-}
-
-/// FNV-1a, 64 bit.
-std::uint64_t hash_of(std::string_view text) {
-    std::uint64_t hash = 0xcbf29ce484222325ULL;
-    for (const char c : text) {
-        hash ^= static_cast<unsigned char>(c);
-        hash *= 0x100000001b3ULL;
-    }
-    return hash;
 }
 
 Schedule::Pace pace_of(const contract::TargetDefinition& definition) {
@@ -40,7 +34,7 @@ bool same_endpoint(const contract::TargetDefinition& a, const contract::TargetDe
 }
 
 Worker::Worker(Identity identity, Schedule::Limits limits, bool has_references)
-    : identity_(std::move(identity)), schedule_(limits, hash_of(identity_.id)), doubt_(has_references) {}
+    : identity_(std::move(identity)), schedule_(limits, fnv1a(identity_.id)), doubt_(has_references) {}
 
 TargetIndex Worker::put_target(const contract::TargetDefinition& definition, Mono now) {
     if (const auto known = by_name_.find(definition.name); known != by_name_.end()) {
@@ -76,7 +70,7 @@ TargetIndex Worker::put_target(const contract::TargetDefinition& definition, Mon
     if (definition.mode == contract::Mode::session) target.session = std::make_unique<SessionPlan>();
     ++target.life;
     by_name_.emplace(definition.name, index);
-    schedule_.add(index, hash_of(definition.name), pace_of(definition), now);
+    schedule_.add(index, fnv1a(definition.name), pace_of(definition), now);
     doubt_.add(index, now);
     return index;
 }

@@ -1,30 +1,15 @@
 #include "common/cluster/rendezvous.hpp"
 
+#include "common/contract/hash.hpp"
+
 #include <algorithm>
 #include <numeric>
 
 namespace pgpulse::cluster {
 namespace {
 
-/// FNV-1a, 64 bit.
-std::uint64_t hash_of(std::string_view text) {
-    std::uint64_t hash = 0xcbf29ce484222325ULL;
-    for (const char c : text) {
-        hash ^= static_cast<unsigned char>(c);
-        hash *= 0x100000001b3ULL;
-    }
-    return hash;
-}
-
-/// The finaliser of SplitMix64: without it FNV-1a's weak last bytes would make `probe-1` and `probe-2` rank
-/// alike for most items.
-std::uint64_t mix(std::uint64_t x) {
-    x ^= x >> 30;
-    x *= 0xbf58476d1ce4e5b9ULL;
-    x ^= x >> 27;
-    x *= 0x94d049bb133111ebULL;
-    return x ^ (x >> 31);
-}
+using contract::fnv1a;
+using contract::mix;
 
 std::uint64_t weight(std::uint64_t member, std::uint64_t item) { return mix(member ^ mix(item)); }
 
@@ -33,7 +18,7 @@ std::uint64_t weight(std::uint64_t member, std::uint64_t item) { return mix(memb
 Rendezvous::Rendezvous(std::vector<std::string> members) : members_(std::move(members)) {
     std::ranges::sort(members_);
     hashes_.reserve(members_.size());
-    for (const std::string& member : members_) hashes_.push_back(mix(hash_of(member)));
+    for (const std::string& member : members_) hashes_.push_back(mix(fnv1a(member)));
 }
 
 bool Rendezvous::owns(std::string_view member, std::string_view item, std::size_t count) const {
@@ -41,7 +26,7 @@ bool Rendezvous::owns(std::string_view member, std::string_view item, std::size_
     if (it == members_.end() || *it != member) return false;
     if (count >= members_.size()) return true;
     const auto self = static_cast<std::size_t>(it - members_.begin());
-    const std::uint64_t hash = hash_of(item);
+    const std::uint64_t hash = fnv1a(item);
     const std::uint64_t own = weight(hashes_[self], hash);
     std::size_t heavier = 0;
     for (std::size_t i = 0; i < hashes_.size(); ++i) {
@@ -54,7 +39,7 @@ bool Rendezvous::owns(std::string_view member, std::string_view item, std::size_
 }
 
 std::vector<std::string> Rendezvous::owners(std::string_view item, std::size_t count) const {
-    const std::uint64_t hash = hash_of(item);
+    const std::uint64_t hash = fnv1a(item);
     std::vector<std::size_t> order(members_.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     const std::size_t first = std::min(count, order.size());

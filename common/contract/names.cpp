@@ -1,5 +1,7 @@
 #include "common/contract/names.hpp"
 
+#include "common/contract/hash.hpp"
+
 #include <algorithm>
 
 namespace pgpulse::contract {
@@ -32,14 +34,7 @@ std::string to_member_id(std::string_view text) {
     return id;
 }
 
-unsigned partition_of(std::string_view target) {
-    std::uint64_t hash = 0xcbf29ce484222325U;
-    for (const char c : target) {
-        hash ^= static_cast<unsigned char>(c);
-        hash *= 0x100000001b3U;
-    }
-    return static_cast<unsigned>(hash % kPartitions);
-}
+unsigned partition_of(std::string_view target) { return static_cast<unsigned>(fnv1a(target) % kPartitions); }
 
 std::string ping_subject(std::string_view worker, std::string_view target) {
     const unsigned partition = partition_of(target);
