@@ -8,6 +8,7 @@ find_package(spdlog REQUIRED)
 # find_package(cnats) is fatal on Debian: its config names a static library that is not shipped.
 pkg_check_modules(nats REQUIRED IMPORTED_TARGET libnats>=3.4)
 pkg_check_modules(libpq REQUIRED IMPORTED_TARGET libpq>=14)
+pkg_check_modules(libssl REQUIRED IMPORTED_TARGET libssl)
 pkg_check_modules(libcurl REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 # Since Debian 13 its header calls OpenSSL inline, which its pkg-config file does not say.

@@ -37,7 +37,7 @@ ConnectionParameters::ConnectionParameters(const contract::TargetDefinition& def
         // libpq takes from a service what is not given otherwise.
         add("service", credentials.service);
         // Its sslmode may be any, whatever the definition says.
-        may_use_tls_ = may_reconnect_ = true;
+        may_reconnect_ = true;
     }
     if (!credentials.password.empty()) add("password", credentials.password.reveal());
     add("passfile", credentials.passfile.empty() ? kNoPassfile : credentials.passfile);
@@ -57,7 +57,6 @@ void ConnectionParameters::add_endpoint(const contract::TargetDefinition& defini
     if (!definition.sslrootcert.empty()) add("sslrootcert", definition.sslrootcert);
     if (!definition.sslcert.empty()) add("sslcert", definition.sslcert);
     if (!definition.sslkey.empty()) add("sslkey", definition.sslkey);
-    may_use_tls_ = definition.sslmode != contract::SslMode::disable;
     may_reconnect_ = addresses.size() > 1 || definition.sslmode == contract::SslMode::allow ||
                      definition.sslmode == contract::SslMode::prefer;
 }

@@ -27,8 +27,6 @@ class ConnectionParameters {
     /// libpq may close its socket and open another one within one attempt: several addresses, or a second try
     /// with or without TLS.
     [[nodiscard]] bool may_reconnect() const { return may_reconnect_; }
-    /// The server's first bytes may be TLS, so that they cannot be looked at from outside libpq.
-    [[nodiscard]] bool may_use_tls() const { return may_use_tls_; }
 
   private:
     void add_endpoint(const contract::TargetDefinition& definition,
@@ -41,7 +39,6 @@ class ConnectionParameters {
     std::vector<const char*> keywords_;
     std::vector<const char*> values_;
     bool may_reconnect_ = false;
-    bool may_use_tls_ = false;
 };
 
 /// Takes every variable that libpq reads (PGHOST, PGPASSWORD, PGSSLMODE, ...) out of the environment: a ping

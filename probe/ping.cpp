@@ -1,7 +1,8 @@
 #include "probe/ping.hpp"
 
 #include "probe/connection_handle.hpp"
-#include "probe/received_bytes.hpp"
+#include "probe/first_message.hpp"
+#include "probe/read_budget.hpp"
 #include "probe/verdict.hpp"
 
 #include <asio/io_context.hpp>
@@ -20,16 +21,6 @@ namespace {
 using contract::Reason;
 using contract::Verdict;
 
-/// A server's answer to a ping takes some hundred bytes. A peer that sends more than this is cut: libpq would
-/// follow a length field of 1 GB.
-constexpr std::uint64_t kMostBytes = 65'536;
-
-/// Whether the next message of the server is an authentication request.
-bool authentication_request_waits(int socket) {
-    char first = 0;
-    return recv(socket, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 && first == 'R';
-}
-
 /// Whether what is waited for on the socket has happened.
 bool is_ready(int socket, PostgresPollingStatusType direction) {
     pollfd waited{socket, static_cast<short>(direction == PGRES_POLLING_READING ? POLLIN : POLLOUT), 0};
@@ -46,6 +37,15 @@ void drain(int socket) {
     }
 }
 
+/// The socket counts as readable from so many bytes on, or at its end.
+void wake_from(int socket, std::size_t bytes) {
+    const int low = static_cast<int>(bytes);
+    (void)setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
+}
+
+/// What a server says to people beside its answer is not printed.
+void ignore_notice(void*, const PGresult*) {}
+
 PingResult observer_fault() { return {Verdict::inconclusive, Reason::observer_stalled, {}, std::nullopt}; }
 
 }  // namespace
@@ -59,8 +59,9 @@ struct PingEngine::Slot {
     PingId ping;
     std::uint64_t wait = 0;  // the number of the wait that may still wake this slot
     bool may_reconnect = false;
-    bool may_use_tls = false;
     bool authentication_requested = false;
+    std::size_t wakes_from = 1;                                   // bytes, of the socket
+    std::uint64_t may_read = 0;                                   // bytes, of all addresses together
     PostgresPollingStatusType direction = PGRES_POLLING_WRITING;  // what it waits for
     Mono started{};
 };
@@ -79,8 +80,9 @@ struct PingEngine::Impl {
         Slot& slot = slot_of(ping);
         slot.ping = ping;
         slot.may_reconnect = parameters.may_reconnect();
-        slot.may_use_tls = parameters.may_use_tls();
         slot.authentication_requested = false;
+        slot.wakes_from = 1;
+        slot.may_read = kMostBytes;
         slot.started = std::chrono::steady_clock::now();
         slot.connection.reset(PQconnectStartParams(parameters.keywords(), parameters.values(), 0));
         PGconn* const connection = slot.connection.get();
@@ -90,6 +92,7 @@ struct PingEngine::Impl {
         }
         // From here on the message of a refusal holds the SQLSTATE.
         PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+        PQsetNoticeReceiver(connection, &ignore_notice, nullptr);
         if (PQstatus(connection) == CONNECTION_BAD) {
             finish(slot, failure(slot));
         } else {
@@ -117,17 +120,11 @@ struct PingEngine::Impl {
 
     void advance(Slot& slot) {
         PGconn* const connection = slot.connection.get();
-        const int socket = PQsocket(connection);
-        if (slot.direction == PGRES_POLLING_READING) {
-            if (!slot.may_use_tls && PQstatus(connection) == CONNECTION_AWAITING_RESPONSE) {
-                // libpq itself bounds what it reads here, for it takes no long message as the first one.
-                slot.authentication_requested |= authentication_request_waits(socket);
-            } else if (received_bytes(socket) > kMostBytes) {
-                PingResult result = judge({"", slot.authentication_requested});
-                result.reason = Reason::protocol;
-                finish(slot, result);
-                return;
-            }
+        const ReadBudget budget{slot.may_read};
+        if (slot.direction == PGRES_POLLING_READING && PQstatus(connection) == CONNECTION_AWAITING_RESPONSE &&
+            !has_first_message(slot)) {
+            wait(slot, PGRES_POLLING_READING);
+            return;
         }
         // The number of a new socket can be that of the one just closed, which the kernel no longer watches.
         if (slot.may_reconnect) forget_descriptor(slot);
@@ -140,6 +137,11 @@ struct PingEngine::Impl {
                 finish(slot, {Verdict::accepting, Reason::ok, {}, std::nullopt});
                 return;
             case PGRES_POLLING_READING:
+                if (slot.may_read == 0) {
+                    finish_overfed(slot);
+                    return;
+                }
+                [[fallthrough]];
             case PGRES_POLLING_WRITING:
                 wait(slot, next);
                 return;
@@ -147,6 +149,28 @@ struct PingEngine::Impl {
                 finish(slot, failure(slot));
                 return;
         }
+    }
+
+    /// Whether libpq may read the server's first message: an authentication request only when all of it is
+    /// there, since nobody can see what libpq has read of one.
+    static bool has_first_message(Slot& slot) {
+        const FirstMessage message = look_at_first_message(slot.connection.get());
+        if (message.kind == FirstMessage::Kind::authentication_request) slot.authentication_requested = true;
+        // Woken with fewer bytes than it waits for: no more of them come.
+        const bool more_comes =
+            message.kind == FirstMessage::Kind::beginning && message.bytes > slot.wakes_from;
+        if (more_comes || slot.wakes_from != 1) {
+            slot.wakes_from = more_comes ? message.bytes : 1;
+            wake_from(PQsocket(slot.connection.get()), slot.wakes_from);
+        }
+        return !more_comes;
+    }
+
+    /// It has sent more than any server does.
+    void finish_overfed(Slot& slot) {
+        PingResult result = judge({"", slot.authentication_requested});
+        result.reason = Reason::protocol;
+        finish(slot, result);
     }
 
     [[nodiscard]] static PingResult failure(const Slot& slot) {

@@ -1,7 +1,7 @@
 #include "probe/session.hpp"
 
 #include "probe/connection_handle.hpp"
-#include "probe/received_bytes.hpp"
+#include "probe/read_budget.hpp"
 #include "probe/verdict.hpp"
 
 #include <asio/io_context.hpp>
@@ -24,16 +24,15 @@ using contract::Reason;
 using contract::Role;
 using contract::Verdict;
 
-/// What a server sends in answer to a login or a check takes some kilobytes. A peer that sends more at once
-/// is cut: libpq would follow a length field of 1 GB.
-constexpr std::uint64_t kMostBytes = 65'536;
-
 struct ClearResult {
     void operator()(PGresult* result) const { PQclear(result); }
 };
 using Result = std::unique_ptr<PGresult, ClearResult>;
 
 constexpr const char* kLagStatement = "pgpulse_lag";
+constexpr std::size_t kLongestLine = 400;
+/// The end of the year 9999, in microseconds since 1970.
+constexpr std::int64_t kLastMicrosecond = 253'402'300'799'999'999;
 
 /// Who the server is: when it started, when it crashed, whether it recovers, whether it writes. A crash
 /// restart resets all statistics at one instant; somebody who resets some of them by hand does not.
@@ -92,6 +91,7 @@ std::string_view last_words(const PGresult* message) {
     const char* const code = PQresultErrorField(message, PG_DIAG_SQLSTATE);
     if (code == nullptr) return {};
     const std::string_view sqlstate = code;
+    if (!is_sqlstate(sqlstate)) return {};
     const bool fatal =
         severity != nullptr && (std::strcmp(severity, "FATAL") == 0 || std::strcmp(severity, "PANIC") == 0);
     // A server that is killed or stopped at once says so in a warning: 57P01 and 57P02.
@@ -109,9 +109,11 @@ PingResult judge_login(PGconn* connection) {
     return result;
 }
 
+/// Some of it comes from the peer: nothing that a terminal obeys, and no more than a person reads.
 std::string one_line(std::string_view text) {
-    std::string line{text};
-    std::ranges::replace(line, '\n', ' ');
+    std::string line{text.substr(0, kLongestLine)};
+    std::ranges::replace_if(
+        line, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, ' ');
     while (!line.empty() && line.back() == ' ') line.pop_back();
     return line;
 }
@@ -136,14 +138,14 @@ struct SessionEngine::Session {
     PostgresPollingStatusType direction = PGRES_POLLING_WRITING;  // what it waits for while connecting
     std::uint64_t wait = 0;  // the number of the wait that may still wake it
     bool may_reconnect = false;
-    bool writing = false;            // waits until the socket takes more
-    int syncs = 0;                   // answered while preparing
-    std::uint64_t bytes = 0;         // received when it was looked at last
-    std::string sqlstate;            // the server's last words
-    bool in_recovery = false;        // as of the newest query that told
-    bool read_only_default = false;  // default_transaction_read_only at the login
-    SessionFacts facts;              // with the lag of the check under way
-    std::deque<Check> checks;        // in the order of their Syncs
+    bool writing = false;                 // waits until the socket takes more
+    int syncs = 0;                        // answered while preparing
+    std::uint64_t may_read = kMostBytes;  // bytes, until the login is done or a check is answered
+    std::string sqlstate;                 // the server's last words
+    bool in_recovery = false;             // as of the newest query that told
+    bool read_only_default = false;       // default_transaction_read_only at the login
+    SessionFacts facts;                   // with the lag of the check under way
+    std::deque<Check> checks;             // in the order of their Syncs
 };
 
 struct SessionEngine::Impl {
@@ -220,20 +222,29 @@ struct SessionEngine::Impl {
             });
     }
 
+    /// Calls libpq, and lets it read what the peer may still send.
+    template <typename Call>
+    static auto within_budget(Session& session, Call call) {
+        const ReadBudget budget{session.may_read};
+        return call();
+    }
+
     void connect(Session& session) {
         PGconn* const connection = session.connection.get();
-        if (session.direction == PGRES_POLLING_READING && received_bytes(PQsocket(connection)) > kMostBytes) {
-            refuse(session, {Verdict::no_response, Reason::protocol, {}, std::nullopt}, "too much is sent");
-            return;
-        }
         // The number of a new socket can be that of the one just closed, which the kernel no longer watches.
         if (session.may_reconnect) forget_descriptor(session);
-        const PostgresPollingStatusType next = PQconnectPoll(connection);
+        const PostgresPollingStatusType next =
+            within_budget(session, [connection] { return PQconnectPoll(connection); });
         switch (next) {
             case PGRES_POLLING_OK:
                 prepare(session);
                 return;
             case PGRES_POLLING_READING:
+                if (session.may_read == 0) {
+                    refuse_overfed(session);
+                    return;
+                }
+                [[fallthrough]];
             case PGRES_POLLING_WRITING:
                 wait(session, next);
                 return;
@@ -266,7 +277,10 @@ struct SessionEngine::Impl {
     }
 
     void flush(Session& session) {
-        if (session.writing || PQflush(session.connection.get()) != 1) return;
+        if (session.writing) return;
+        // Where it cannot write it reads.
+        PGconn* const connection = session.connection.get();
+        if (within_budget(session, [connection] { return PQflush(connection); }) != 1) return;
         session.writing = true;
         session.descriptor.async_wait(asio::posix::stream_descriptor::wait_write,
                                       [this, id = session.id](const std::error_code&) {
@@ -279,12 +293,10 @@ struct SessionEngine::Impl {
 
     void read(Session& session) {
         PGconn* const connection = session.connection.get();
-        const std::uint64_t bytes = received_bytes(PQsocket(connection));
-        const bool too_much = bytes - session.bytes > kMostBytes;
-        session.bytes = bytes;
-        const bool alive = !too_much && PQconsumeInput(connection) == 1;
+        const bool alive = within_budget(session, [connection] { return PQconsumeInput(connection) == 1; });
         if (alive) take_results(session);
-        if (!alive || !session.sqlstate.empty() || PQstatus(connection) == CONNECTION_BAD) {
+        if (!alive || !session.sqlstate.empty() || PQstatus(connection) == CONNECTION_BAD ||
+            session.may_read == 0) {
             end(session);
             return;
         }
@@ -333,9 +345,12 @@ struct SessionEngine::Impl {
     }
 
     static void take_identity(Session& session, const PGresult* result) {
-        const auto started = integer(result, 0);
-        const auto reset = integer(result, 1);
+        auto started = integer(result, 0);
+        auto reset = integer(result, 1);
         const auto wall = [](std::int64_t us) { return contract::WallTime{std::chrono::microseconds{us}}; };
+        // No server began before the first one was written, nor in a year that the contract cannot write.
+        if (started && (*started < 0 || *started > kLastMicrosecond)) started.reset();
+        if (reset && *reset > kLastMicrosecond) reset.reset();
         if (started) session.facts.started_at = wall(*started);
         // At one instant before this postmaster's life: the cluster was created then, or an earlier life
         // crashed.
@@ -367,6 +382,7 @@ struct SessionEngine::Impl {
 
     void opened(Session& session) {
         session.stage = Session::Stage::open;
+        session.may_read = kMostBytes;
         session.patience.cancel();
         tell_role(session);
         events.opened(session.id, session.facts);
@@ -379,12 +395,15 @@ struct SessionEngine::Impl {
             return;
         }
         PGconn* const connection = session->connection.get();
-        bool sent = true;
-        if (with_lag && PQserverVersion(connection) >= 100000)
-            sent = PQsendQueryPrepared(connection, kLagStatement, 0, nullptr, nullptr, nullptr, 0) == 1;
+        const bool asks_lag = with_lag && PQserverVersion(connection) >= 100000;
         session->checks.push_back({ping, std::chrono::steady_clock::now(), false});
         checking[ping.slot] = id;
-        if (!sent || PQpipelineSync(connection) != 1) {
+        const bool sent = within_budget(*session, [=] {
+            return (!asks_lag ||
+                    PQsendQueryPrepared(connection, kLagStatement, 0, nullptr, nullptr, nullptr, 0) == 1) &&
+                   PQpipelineSync(connection) == 1;
+        });
+        if (!sent) {
             end(*session);
             return;
         }
@@ -395,6 +414,7 @@ struct SessionEngine::Impl {
         if (session.checks.empty()) return;
         const Session::Check check = session.checks.front();
         session.checks.pop_front();
+        session.may_read = kMostBytes;
         if (!check.expired) {
             checking.erase(check.ping.slot);
             tell_role(session);
@@ -424,6 +444,11 @@ struct SessionEngine::Impl {
     void refuse(Session& session) {
         refuse(session, judge_login(session.connection.get()),
                one_line(PQerrorMessage(session.connection.get())));
+    }
+
+    void refuse_overfed(Session& session) {
+        refuse(session, {Verdict::no_response, Reason::protocol, {}, std::nullopt},
+               "the login was answered with more than " + std::to_string(kMostBytes) + " bytes");
     }
 
     void refuse(Session& session, const PingResult& result, const std::string& text) {

@@ -66,19 +66,23 @@ std::string_view last_attempt(std::string_view message) {
     return at == std::string_view::npos ? message : message.substr(at);
 }
 
+constexpr std::size_t kCode = 5;
+
 bool is_code_character(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); }
 
 }  // namespace
+
+bool is_sqlstate(std::string_view text) {
+    return text.size() == kCode && std::ranges::all_of(text, is_code_character);
+}
 
 std::string_view sqlstate_of(std::string_view message) {
     // "<severity>:  <code>: <text>": libpq writes two spaces after the severity and takes the rest from the
     // server, so the first place of this form is libpq's.
     const std::string_view text = last_attempt(message);
-    constexpr std::size_t kCode = 5;
     for (std::size_t at = text.find(":  "); at != std::string_view::npos; at = text.find(":  ", at + 1)) {
         const std::string_view rest = text.substr(at + 3);
-        if (rest.size() >= kCode + 2 && rest.substr(kCode, 2) == ": " &&
-            std::ranges::all_of(rest.substr(0, kCode), is_code_character))
+        if (rest.size() >= kCode + 2 && rest.substr(kCode, 2) == ": " && is_sqlstate(rest.substr(0, kCode)))
             return rest.substr(0, kCode);
     }
     return {};

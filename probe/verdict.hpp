@@ -32,6 +32,9 @@ bool attempted(std::string_view message);
 /// which says nothing about the server.
 bool observer_exhausted(std::string_view message);
 
+/// True for five characters as the SQL standard has them: digits and capital letters.
+bool is_sqlstate(std::string_view text);
+
 /// The SQLSTATE of a message in verbose form: the five characters of `FATAL:  57P03: ...`, whatever the
 /// language of the severity. Of several attempts (one per address) it is the last one's. Empty: none.
 std::string_view sqlstate_of(std::string_view message);

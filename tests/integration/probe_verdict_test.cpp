@@ -191,6 +191,16 @@ TEST_F(ProbeVerdict, AcceptingWithEveryWayToTlsTheServerHas) {
     expect(target, Verdict::no_response, Reason::tls);
 }
 
+TEST_F(ProbeVerdict, AcceptingWhereTheServerAsksForKerberosOverTls) {
+    PostgresServer server{{.hba = {"host all postgres 127.0.0.1/32 trust",
+                                   "hostssl all pgpulse 127.0.0.1/32 gss include_realm=0"},
+                           .tls = true}};
+    auto target = at_port(server.port());
+    target.user = "pgpulse";
+    target.sslmode = contract::SslMode::require;
+    expect(target, Verdict::accepting, Reason::ok);
+}
+
 TEST_F(ProbeVerdict, RejectingWhileStartingUp) {
     PostgresServer server;
     server.stop();
@@ -294,6 +304,9 @@ struct Peer {
     Reason reason;
 };
 
+/// A request for an authentication that libpq does not know.
+const std::string kUnknownAuthentication = message('R', 8, std::string("\0\0\0\x63", 4));
+
 class ProbeVerdictOfPeer : public ProbeVerdict, public testing::WithParamInterface<Peer> {};
 
 TEST_P(ProbeVerdictOfPeer, IsPqPings) {
@@ -329,6 +342,27 @@ INSTANTIATE_TEST_SUITE_P(
         Peer{"AuthenticationThenOneGigabyte",
              {.reply = kAuthenticationOk + kOneGigabyteOfNotice},
              Verdict::accepting,
+             Reason::protocol},
+        Peer{"UnknownAuthentication", {.reply = kUnknownAuthentication}, Verdict::accepting, Reason::ok},
+        // libpq keeps what it has read of a message to itself until all of it is there.
+        Peer{"BeginningOfAnAuthentication", {.reply = "R"}, Verdict::no_response, Reason::timeout},
+        Peer{"MostOfAnAuthentication",
+             {.reply = kUnknownAuthentication.substr(0, 8)},
+             Verdict::no_response,
+             Reason::timeout},
+        Peer{"AuthenticationCutShort",
+             {.reply = kUnknownAuthentication.substr(0, 8), .end = End::close},
+             Verdict::no_response,
+             Reason::reset},
+        Peer{"AuthenticationInPieces",
+             {.reply = kUnknownAuthentication.substr(0, 7),
+              .forever = kUnknownAuthentication.substr(7),
+              .pause = 50ms},
+             Verdict::accepting,
+             Reason::ok},
+        Peer{"AuthenticationOfOneGigabyte",
+             {.reply = message('R', 1'000'000'000, "xxxx")},
+             Verdict::no_response,
              Reason::protocol},
         Peer{"OneGigabyte", {.reply = kOneGigabyteOfNotice}, Verdict::no_response, Reason::protocol}),
     [](const testing::TestParamInfo<Peer>& info) { return info.param.name; });

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <map>
@@ -18,6 +19,14 @@
 
 namespace pgpulse::support {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// For poll(): milliseconds until then, -1 for ever.
+int patience(Clock::time_point until, Clock::time_point now) {
+    if (until == Clock::time_point::max()) return -1;
+    return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(until - now).count());
+}
 
 FileDescriptor listen_on(std::uint16_t port) {
     FileDescriptor listener{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
@@ -54,6 +63,7 @@ void TcpPeer::serve() {
         FileDescriptor socket;
         std::string_view unsent;
         bool reply_due;
+        std::chrono::steady_clock::time_point next_block{};
     };
     std::map<int, Connection> connections;
     // Sends what the client takes without waiting for it; a client that reads nothing must not hold up the
@@ -68,6 +78,10 @@ void TcpPeer::serve() {
             }
             connection.unsent.remove_prefix(static_cast<std::size_t>(sent));
         }
+        if (!connection.reply_due && !script_.forever.empty()) {
+            connection.unsent = script_.forever;
+            connection.next_block = Clock::now() + script_.pause;
+        }
         if (connection.reply_due || script_.end == TcpScript::End::hold) {
             return;
         }
@@ -80,11 +94,16 @@ void TcpPeer::serve() {
     for (;;) {
         std::vector<pollfd> polled{{.fd = wake_.get(), .events = POLLIN, .revents = 0},
                                    {.fd = listener_.get(), .events = POLLIN, .revents = 0}};
+        const auto now = Clock::now();
+        auto next_block = Clock::time_point::max();
         for (const auto& [fd, connection] : connections) {
-            const auto events = static_cast<short>(connection.unsent.empty() ? POLLIN : POLLIN | POLLOUT);
-            polled.push_back({.fd = fd, .events = events, .revents = 0});
+            const bool sends = !connection.unsent.empty() && connection.next_block <= now;
+            if (!connection.unsent.empty() && !sends)
+                next_block = std::min(next_block, connection.next_block);
+            polled.push_back(
+                {.fd = fd, .events = static_cast<short>(sends ? POLLIN | POLLOUT : POLLIN), .revents = 0});
         }
-        ::poll(polled.data(), polled.size(), -1);
+        ::poll(polled.data(), polled.size(), patience(next_block, now));
         if (polled[0].revents != 0) {
             return;
         }
@@ -103,7 +122,7 @@ void TcpPeer::serve() {
                     connection.unsent = script_.reply;
                 }
             }
-            proceed(connection);
+            if (connection.next_block <= Clock::now()) proceed(connection);
         }
         if (polled[1].revents != 0) {
             FileDescriptor socket{::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)};
@@ -112,9 +131,10 @@ void TcpPeer::serve() {
             }
             ++accepted_;
             const int fd = socket.get();
-            proceed(connections
-                        .emplace(fd, Connection{std::move(socket), script_.greeting, !script_.reply.empty()})
-                        .first->second);
+            proceed(
+                connections
+                    .emplace(fd, Connection{std::move(socket), script_.greeting, !script_.reply.empty(), {}})
+                    .first->second);
         }
     }
 }

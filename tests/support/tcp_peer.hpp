@@ -3,6 +3,7 @@
 #include "tests/support/file_descriptor.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <thread>
@@ -17,6 +18,9 @@ struct TcpScript {
     std::string greeting = {};
     /// Sent once, when the first bytes of the client have arrived.
     std::string reply = {};
+    /// Sent after the reply over and over: a block each `pause`, without one as fast as the client takes it.
+    std::string forever = {};
+    std::chrono::milliseconds pause{0};
     /// What happens after the greeting and, if there is one, the reply: the connection stays open, is closed
     /// in order, or is cut with a TCP reset.
     End end = End::hold;
