@@ -2,6 +2,7 @@
 
 #include "common/runtime/clock.hpp"
 #include "common/runtime/logging.hpp"
+#include "probe/address_order.hpp"
 #include "probe/ping.hpp"
 #include "probe/resolver.hpp"
 #include "probe/session.hpp"
@@ -44,7 +45,7 @@ struct Loop::Impl {
         contract::TargetDefinition definition;
         std::optional<ConnectionParameters> parameters;  // empty: its name has not been found
         std::vector<PingId> waiting;                     // for the first lookup of its name
-        std::vector<std::string> addresses;              // in mode `session`, for its logins
+        AddressOrder order;                              // of a host name's addresses
         std::string login_fault;                         // the last one said
         bool has_host_name = false;
         bool present = false;
@@ -54,6 +55,8 @@ struct Loop::Impl {
     struct Host {
         std::vector<TargetIndex> targets;
         bool looked_up = false;
+        bool failed = false;                 // when it was looked up last
+        bool observer_exhausted = false;     // and that was this worker's own fault
         std::vector<std::string> addresses;  // the last ones found
     };
 
@@ -71,17 +74,19 @@ struct Loop::Impl {
     asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
     Worker worker;
     PingEngine engine{io, [this](PingId ping, const PingResult& result) { finished(ping, result); }};
-    Resolver resolver{[this](const std::string& name, std::vector<std::string> addresses) {
-        asio::post(io, [this, name, addresses = std::move(addresses)] { resolved(name, addresses); });
+    Resolver resolver{[this](const std::string& name, Resolver::Answer answer) {
+        asio::post(io, [this, name, answer = std::move(answer)] { resolved(name, answer); });
     }};
     SessionEngine sessions;
     References references;
-    std::deque<Endpoint> endpoints;  // a hundred thousand are moved nowhere when one more comes
+    std::vector<std::uint32_t> began_in;  // the number of the order of addresses, by the ping's slot
+    std::deque<Endpoint> endpoints;       // a hundred thousand are moved nowhere when one more comes
     std::unordered_map<std::string, Host> hosts;
     std::vector<Action> actions;
     std::vector<Outgoing> results;
     std::deque<TargetChange> changes;
     runtime::LineLimit refused_lines{kFaultLines};
+    runtime::LineLimit lookup_lines{kFaultLines};
     bool suspicion_said = false;
     std::size_t targets_said = 0;
     Mono targets_said_at{};
@@ -179,7 +184,8 @@ struct Loop::Impl {
                           credentials.error());
             return;
         }
-        sessions.open(session, ConnectionParameters{endpoint.definition, endpoint.addresses, *credentials},
+        sessions.open(session,
+                      ConnectionParameters{endpoint.definition, addresses_of(endpoint), *credentials},
                       std::max(kLoginPatience, endpoint.definition.timeout));
     }
 
@@ -216,8 +222,15 @@ struct Loop::Impl {
     void begin(PingId ping, TargetIndex target) {
         Endpoint& endpoint = endpoints[target];
         if (endpoint.parameters) {
+            if (ping.slot >= began_in.size()) began_in.resize(ping.slot + 1);
+            began_in[ping.slot] = endpoint.order.number();
             engine.start(ping, *endpoint.parameters);
-        } else if (hosts.at(endpoint.definition.address).looked_up) {
+            return;
+        }
+        const Host& host = hosts.at(endpoint.definition.address);
+        if (host.observer_exhausted) {
+            finished(ping, {Verdict::inconclusive, Reason::observer_stalled, {}, std::nullopt});
+        } else if (host.looked_up) {
             finished(ping, {Verdict::no_response, Reason::dns, {}, std::nullopt});
         } else {
             endpoint.waiting.push_back(ping);
@@ -237,8 +250,13 @@ struct Loop::Impl {
     void finished(PingId id, const PingResult& result) {
         if (result.verdict == Verdict::no_response && worker.under_way(id)) {
             // A server that has moved is found sooner where its old address is doubted.
-            const Endpoint& endpoint = endpoints[worker.target_of(id)];
-            if (endpoint.has_host_name) resolver.doubt(endpoint.definition.address);
+            Endpoint& endpoint = endpoints[worker.target_of(id)];
+            if (endpoint.has_host_name) {
+                resolver.doubt(endpoint.definition.address);
+                const bool began = endpoint.parameters && id.slot < began_in.size();
+                if (result.reason == Reason::timeout && began && endpoint.order.silent(began_in[id.slot]))
+                    set_parameters(endpoint);
+            }
         }
         publish(worker.finished(id, result, runtime::mono_now(), runtime::wall_now()), result.rtt);
     }
@@ -280,24 +298,32 @@ struct Loop::Impl {
         Endpoint& endpoint = endpoints[index];
         if (endpoint.present && same_endpoint(endpoint.definition, definition)) return;
         spdlog::debug("target {} is at {}:{}", definition.name, definition.address, definition.port);
-        forget_host(index);
+        // What is known of a name stays known, also while nobody answers for it.
+        const bool same_name = endpoint.has_host_name && endpoint.definition.address == definition.address;
+        AddressOrder order = same_name ? std::move(endpoint.order) : AddressOrder{};
+        if (!same_name) forget_host(index);
         endpoint = {};
         endpoint.definition = definition;
         endpoint.present = true;
-        if (is_numeric_address(definition.address)) {
-            set_addresses(endpoint, {definition.address});
-            return;
+        endpoint.has_host_name = !is_numeric_address(definition.address);
+        endpoint.order = std::move(order);
+        if (endpoint.has_host_name && !same_name) {
+            Host& host = hosts[definition.address];
+            host.targets.push_back(index);
+            if (!host.addresses.empty()) endpoint.order.renew(host.addresses);
+            resolver.follow(definition.address);
         }
-        endpoint.has_host_name = true;
-        Host& host = hosts[definition.address];
-        host.targets.push_back(index);
-        if (!host.addresses.empty()) set_addresses(endpoint, host.addresses);
-        resolver.follow(definition.address);
+        set_parameters(endpoint);
     }
 
-    static void set_addresses(Endpoint& endpoint, const std::vector<std::string>& addresses) {
-        endpoint.parameters.emplace(endpoint.definition, addresses);
-        if (endpoint.definition.mode == contract::Mode::session) endpoint.addresses = addresses;
+    static std::vector<std::string> addresses_of(const Endpoint& endpoint) {
+        if (!endpoint.has_host_name) return {endpoint.definition.address};
+        return endpoint.order.addresses();
+    }
+
+    static void set_parameters(Endpoint& endpoint) {
+        const std::vector<std::string> addresses = addresses_of(endpoint);
+        if (!addresses.empty()) endpoint.parameters.emplace(endpoint.definition, addresses);
     }
 
     void forget_host(TargetIndex index) {
@@ -309,20 +335,32 @@ struct Loop::Impl {
         hosts.erase(host);
     }
 
-    void resolved(const std::string& name, const std::vector<std::string>& addresses) {
+    /// Once for each name that is lost, not for each attempt to find it again.
+    void say_lookup(const std::string& name, Host& host, const Resolver::Answer& answer) {
+        const bool failed = answer.addresses.empty();
+        if (std::exchange(host.failed, failed) == failed || !failed) return;
+        const auto kept_back = lookup_lines.allow(runtime::mono_now());
+        if (!kept_back) return;
+        spdlog::warn("host name '{}' is not found{}: {} ({} lines like this kept back)", name,
+                     answer.observer_exhausted ? ", because this process can open no more files" : "",
+                     host.addresses.empty() ? "trying again" : "its last addresses stay in use", *kept_back);
+    }
+
+    void resolved(const std::string& name, const Resolver::Answer& answer) {
         const auto found = hosts.find(name);
         if (found == hosts.end()) return;
         Host& host = found->second;
-        if (addresses.empty() && !host.looked_up)
-            spdlog::warn("host name '{}' is not found; trying again", name);
-        const bool first = !std::exchange(host.looked_up, true);
+        host.observer_exhausted = answer.observer_exhausted;
+        say_lookup(name, host, answer);
+        const bool first = !host.looked_up;
+        host.looked_up |= !answer.observer_exhausted;
         // While a name is not answered its last good addresses stay in use.
-        const bool other = !addresses.empty() && addresses != host.addresses;
-        if (other) host.addresses = addresses;
+        const bool other = !answer.addresses.empty() && answer.addresses != host.addresses;
+        if (other) host.addresses = answer.addresses;
         if (!first && !other) return;
         for (const TargetIndex index : host.targets) {
             Endpoint& endpoint = endpoints[index];
-            if (other) set_addresses(endpoint, host.addresses);
+            if (other && endpoint.order.renew(host.addresses)) set_parameters(endpoint);
             const std::vector<PingId> waiting = std::exchange(endpoint.waiting, {});
             // A ping that expired while it waited is over, and its slot may be another's by now.
             for (const PingId ping : waiting) {

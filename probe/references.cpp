@@ -30,9 +30,9 @@ struct References::Impl : std::enable_shared_from_this<References::Impl> {
         }
         if (addresses.size() == references.size()) return;
         resolver = std::make_unique<Resolver>(
-            [&io = loop, weak = weak_from_this()](const std::string& name, std::vector<std::string> found) {
-                if (found.empty()) return;  // the last good addresses stay in use
-                asio::post(io, [weak, name, found = std::move(found)] {
+            [&io = loop, weak = weak_from_this()](const std::string& name, Resolver::Answer answer) {
+                if (answer.addresses.empty()) return;  // the last good addresses stay in use
+                asio::post(io, [weak, name, found = std::move(answer.addresses)] {
                     if (const auto self = weak.lock()) self->addresses[name] = found;
                 });
             });

@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -24,12 +26,20 @@ constexpr std::chrono::seconds kRefresh{30};
 constexpr std::chrono::seconds kRetryUnknown{1};
 constexpr std::chrono::seconds kDoubtAfter{1};
 
-std::vector<std::string> look_up(const std::string& name) {
+/// The C library calls a lookup that could not open a file or a socket by the names of other failures.
+bool exhausted() {
+    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) close(fd);
+    return fd < 0;
+}
+
+Resolver::Answer look_up(const std::string& name) {
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;
     addrinfo* list = nullptr;
-    if (getaddrinfo(name.c_str(), nullptr, &hints, &list) != 0) return {};
+    if (const int error = getaddrinfo(name.c_str(), nullptr, &hints, &list); error != 0)
+        return {{}, error == EAI_MEMORY || exhausted()};
     std::vector<std::string> addresses;
     for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
         char text[NI_MAXHOST];  // NOLINT(cppcoreguidelines-avoid-c-arrays)
@@ -39,7 +49,7 @@ std::vector<std::string> look_up(const std::string& name) {
         if (std::ranges::find(addresses, text) == addresses.end()) addresses.emplace_back(text);
     }
     freeaddrinfo(list);
-    return addresses;
+    return {std::move(addresses), false};
 }
 
 }  // namespace
@@ -95,7 +105,7 @@ struct Resolver::State {
         due.push({at, text, name.due});
     }
 
-    void answered(const Due& asked, std::vector<std::string> addresses) {
+    void answered(const Due& asked, Answer answer) {
         {
             const std::lock_guard lock{mutex};
             const auto it = names.find(asked.name);
@@ -103,13 +113,13 @@ struct Resolver::State {
             if (stop || it == names.end() || it->second.due != asked.number) return;
             Name& name = it->second;
             name.asking = false;
-            name.found |= !addresses.empty();
+            name.found |= !answer.addresses.empty();
             name.answered = Clock::now();
             set_due(asked.name, name, name.answered + (name.found ? kRefresh : kRetryUnknown));
         }
         wake.notify_one();
         const std::lock_guard lock{answer_mutex};
-        if (on_answer) on_answer(asked.name, std::move(addresses));
+        if (on_answer) on_answer(asked.name, std::move(answer));
     }
 };
 

@@ -12,8 +12,13 @@ namespace pgpulse::probe {
 /// been found, and sooner where a target does not answer.
 class Resolver {
   public:
-    /// `addresses` in the order of getaddrinfo, numeric; empty: the name was not found, or nobody answered.
-    using OnAnswer = std::function<void(const std::string& name, std::vector<std::string> addresses)>;
+    struct Answer {
+        std::vector<std::string> addresses;  // numeric, in the order of getaddrinfo
+        /// Why there are none: this process or machine had no descriptor or memory left for the lookup.
+        /// Otherwise the name was not found, or nobody answered.
+        bool observer_exhausted = false;
+    };
+    using OnAnswer = std::function<void(const std::string& name, Answer answer)>;
 
     /// `on_answer` is called on the resolver's threads, once for every lookup.
     explicit Resolver(OnAnswer on_answer);

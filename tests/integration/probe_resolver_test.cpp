@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -14,10 +16,10 @@ namespace {
 class ResolverTest : public testing::Test {
   protected:
     std::mutex mutex;
-    std::map<std::string, std::vector<std::vector<std::string>>> answers;
-    Resolver resolver{[this](const std::string& name, std::vector<std::string> addresses) {
+    std::map<std::string, std::vector<Resolver::Answer>> answers;
+    Resolver resolver{[this](const std::string& name, Resolver::Answer answer) {
         const std::lock_guard lock{mutex};
-        answers[name].push_back(std::move(addresses));
+        answers[name].push_back(std::move(answer));
     }};
 
     std::size_t count(const std::string& name) {
@@ -34,7 +36,7 @@ TEST_F(ResolverTest, FindsTheAddressesOfAName) {
     resolver.follow("localhost");
     ASSERT_TRUE(answered("localhost", 1));
     const std::lock_guard lock{mutex};
-    const auto& addresses = answers["localhost"].front();
+    const auto& addresses = answers["localhost"].front().addresses;
     EXPECT_TRUE(std::ranges::count(addresses, "127.0.0.1") == 1 || std::ranges::count(addresses, "::1") == 1);
     for (const std::string& address : addresses) EXPECT_TRUE(is_numeric_address(address)) << address;
 }
@@ -43,7 +45,41 @@ TEST_F(ResolverTest, AsksAgainForANameThatWasNeverFound) {
     resolver.follow("no-such-host.invalid");
     ASSERT_TRUE(answered("no-such-host.invalid", 2));
     const std::lock_guard lock{mutex};
-    EXPECT_TRUE(answers["no-such-host.invalid"].front().empty());
+    EXPECT_TRUE(answers["no-such-host.invalid"].front().addresses.empty());
+    EXPECT_FALSE(answers["no-such-host.invalid"].front().observer_exhausted);
+}
+
+/// As long as it lives this process opens no file.
+class NoFiles {
+  public:
+    NoFiles() {
+        EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
+        rlimit none = before_;
+        none.rlim_cur = 0;
+        EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    }
+    NoFiles(const NoFiles&) = delete;
+    NoFiles& operator=(const NoFiles&) = delete;
+    ~NoFiles() { EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before_), 0); }
+
+  private:
+    rlimit before_{};
+};
+
+TEST_F(ResolverTest, ALookupThatCouldOpenNoFileSaysNothingOfTheName) {
+    {
+        const NoFiles limit;
+        resolver.follow("localhost");
+        ASSERT_TRUE(answered("localhost", 1));
+    }
+    const auto found = [&] {
+        const std::lock_guard lock{mutex};
+        return !answers["localhost"].back().addresses.empty();
+    };
+    EXPECT_TRUE(support::wait_until(found)) << "and is made again";
+    const std::lock_guard lock{mutex};
+    EXPECT_TRUE(answers["localhost"].front().addresses.empty());
+    EXPECT_TRUE(answers["localhost"].front().observer_exhausted);
 }
 
 TEST_F(ResolverTest, AsksSoonerWhereTheAnswerIsDoubted) {

@@ -28,27 +28,28 @@ int patience(Clock::time_point until, Clock::time_point now) {
     return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(until - now).count());
 }
 
-FileDescriptor listen_on(std::uint16_t port) {
+FileDescriptor listen_on(const std::string& host, std::uint16_t port) {
     FileDescriptor listener{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     const int on = 1;
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (!listener || ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+    if (!listener || ::inet_pton(AF_INET, host.c_str(), &address.sin_addr) != 1 ||
+        ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         ::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
         ::listen(listener.get(), SOMAXCONN) != 0) {
-        throw std::system_error(errno, std::generic_category(), "listen on port " + std::to_string(port));
+        throw std::system_error(errno, std::generic_category(),
+                                "listen on " + host + ":" + std::to_string(port));
     }
     return listener;
 }
 
 }  // namespace
 
-TcpPeer::TcpPeer(TcpScript script, std::uint16_t port)
+TcpPeer::TcpPeer(TcpScript script, std::uint16_t port, const std::string& address)
     : script_(std::move(script)),
       port_(port != 0 ? port : free_port()),
-      listener_(listen_on(port_)),
+      listener_(listen_on(address, port_)),
       wake_(::eventfd(0, EFD_CLOEXEC)),
       thread_([this] { serve(); }) {}
 

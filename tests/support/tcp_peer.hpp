@@ -26,11 +26,11 @@ struct TcpScript {
     End end = End::hold;
 };
 
-/// Something that listens on 127.0.0.1 and is not a Postgres: silent, a talker of garbage, one that hangs up.
+/// Something that listens on the loopback network and is not a Postgres: silent, a talker of garbage, one that hangs up.
 class TcpPeer {
   public:
-    /// Listens at `port`, 0 being a free one. Throws std::system_error when it cannot.
-    explicit TcpPeer(TcpScript script = {}, std::uint16_t port = 0);
+    /// Listens at `port`, 0 being a free one, of an IPv4 address. Throws std::system_error when it cannot.
+    explicit TcpPeer(TcpScript script = {}, std::uint16_t port = 0, const std::string& address = "127.0.0.1");
     ~TcpPeer();
     TcpPeer(const TcpPeer&) = delete;
     TcpPeer& operator=(const TcpPeer&) = delete;

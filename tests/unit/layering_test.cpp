@@ -34,6 +34,7 @@ const std::vector<std::string> kPure{
     "consul-bridge/operation",
     "consul-bridge/snapshot",
     "consul-bridge/transaction",
+    "probe/address_order",
     "probe/assignment",
     "probe/doubt",
     "probe/opinion",
