@@ -50,11 +50,12 @@ void Schedule::change(TargetIndex target, Pace pace, Mono now) {
 
 void Schedule::remove(TargetIndex target) { targets_[target] = Target{}; }
 
-void Schedule::set_settled(TargetIndex target, bool settled, Mono now) {
+void Schedule::confirm(TargetIndex target, Confirming what, Mono now) {
     Target& t = targets_[target];
-    if (t.settled == settled) return;
-    t.settled = settled;
-    if (settled) t.waits_for_token = false;
+    if (t.confirming == what) return;
+    t.confirming = what;
+    if (what == Confirming::nothing) t.waits_for_token = false;
+    if (t.waits_for_token) queue_for_token({now, 0, target});
     if (t.regular_due <= now) return;  // due anyway
     plan(target);
 }
@@ -69,7 +70,7 @@ void Schedule::urge(TargetIndex target, Mono now) {
 void Schedule::call(TargetIndex target, Mono now) {
     const Target& t = targets_[target];
     // An unsettled one is pinged as fast as it may be anyway.
-    if (!t.settled || t.waits_for_token || t.regular_due <= now) return;
+    if (t.confirming != Confirming::nothing || t.waits_for_token || t.regular_due <= now) return;
     const Mono due = std::max(now, t.last_start + t.pace.fast_interval);
     // Where it waits for the bound already, a second call must not send it to the end of the line.
     if (due < t.due) enqueue(target, due);
@@ -92,7 +93,7 @@ std::optional<Schedule::Start> Schedule::next_start(Mono now) {
             return begin(entry.target, entry.due, true, now);
         } else {
             t.waits_for_token = true;
-            fast_queue_.push_back(entry);
+            queue_for_token(entry);
             enqueue(entry.target, t.regular_due);
         }
     }
@@ -123,7 +124,7 @@ Mono Schedule::next_due(Mono now) {
     if (in_flight_ >= limits_.in_flight) return Mono::max();
     drop_stale_entries();
     Mono due = due_.empty() ? Mono::max() : due_.top().due;
-    if (!fast_queue_.empty() && fast_in_flight_ < limits_.fast_in_flight) {
+    if (waiting_fast() != 0 && fast_in_flight_ < limits_.fast_in_flight) {
         const double missing = std::max(0.0, 1.0 - tokens_) / limits_.fast_per_second;
         due = std::min(due, now + nanoseconds{static_cast<std::int64_t>(missing * 1e9) + 1});
     }
@@ -146,7 +147,7 @@ Mono Schedule::regular_after(const Target& target, Mono now) {
 void Schedule::plan(TargetIndex index) {
     const Target& t = targets_[index];
     Mono due = t.regular_due;
-    if (!t.settled && !t.waits_for_token) {
+    if (t.confirming != Confirming::nothing && !t.waits_for_token) {
         due = std::min(due, t.last_start + std::min(t.pace.fast_interval, t.pace.interval));
     }
     enqueue(index, due);
@@ -188,13 +189,30 @@ Schedule::Start Schedule::begin(TargetIndex index, Mono due, bool fast, Mono now
     return {index, due, fast};
 }
 
+bool Schedule::is_urgent(TargetIndex index) const {
+    return targets_[index].confirming != Confirming::success;
+}
+
+void Schedule::queue_for_token(const Entry& entry) {
+    (is_urgent(entry.target) ? urgent_queue_ : success_queue_).push_back(entry);
+}
+
+void Schedule::drop_stale_waiters() {
+    const auto drop = [this](std::deque<Entry>& queue, bool urgent) {
+        while (!queue.empty() &&
+               !(targets_[queue.front().target].waits_for_token && is_urgent(queue.front().target) == urgent))
+            queue.pop_front();
+    };
+    drop(urgent_queue_, true);
+    drop(success_queue_, false);
+}
+
 std::optional<Schedule::Start> Schedule::next_waiting_fast(Mono now) {
-    while (!fast_queue_.empty() && !targets_[fast_queue_.front().target].waits_for_token) {
-        fast_queue_.pop_front();
-    }
-    if (fast_queue_.empty() || !fast_budget_left()) return std::nullopt;
-    const Entry entry = fast_queue_.front();
-    fast_queue_.pop_front();
+    drop_stale_waiters();
+    std::deque<Entry>& queue = urgent_queue_.empty() ? success_queue_ : urgent_queue_;
+    if (queue.empty() || !fast_budget_left()) return std::nullopt;
+    const Entry entry = queue.front();
+    queue.pop_front();
     return begin(entry.target, entry.due, true, now);
 }
 

@@ -23,6 +23,8 @@
 //                         have ended, besides its regular pings.
 //   fast_budget           Fast pings take tokens (so many a second, so many in flight). What finds none waits
 //                         its turn, first come first served; regular pings never wait for tokens.
+//   failures_first        Of those that wait for tokens the ones that confirm a failure or were called come
+//                         before those that confirm a success: thousands of new targets hold no outage up.
 //   in_flight_bound       No more than so many pings are under way; what is over the bound waits its turn by
 //                         due time.
 //   called                A called target is pinged at once as by its fast interval, budget and bounds
@@ -62,8 +64,11 @@ class Schedule {
     void change(TargetIndex target, Pace pace, Mono now);
     void remove(TargetIndex target);
 
-    /// Whether the target's opinion is settled after its newest result.
-    void set_settled(TargetIndex target, bool settled, Mono now);
+    /// What fast pings are to confirm.
+    enum class Confirming { nothing, success, failure };
+
+    /// What the target's newest result leaves to be confirmed; nothing: its opinion is settled.
+    void confirm(TargetIndex target, Confirming what, Mono now);
 
     /// The target's next regular start is now: to confirm what an event means.
     void urge(TargetIndex target, Mono now);
@@ -86,12 +91,12 @@ class Schedule {
 
     [[nodiscard]] std::uint32_t in_flight() const { return in_flight_; }
     /// Fast pings that wait for a token.
-    [[nodiscard]] std::size_t waiting_fast() const { return fast_queue_.size(); }
+    [[nodiscard]] std::size_t waiting_fast() const { return urgent_queue_.size() + success_queue_.size(); }
 
   private:
     struct Target {
         bool present = false;
-        bool settled = false;
+        Confirming confirming = Confirming::success;  // of a new one nothing else is known
         bool waits_for_token = false;
         std::uint32_t in_flight = 0;
         std::uint64_t hash = 0;
@@ -118,13 +123,18 @@ class Schedule {
     void refill_tokens(Mono now);
     [[nodiscard]] bool fast_budget_left() const;
     Start begin(TargetIndex index, Mono due, bool fast, Mono now);
+    [[nodiscard]] bool is_urgent(TargetIndex index) const;
+    void queue_for_token(const Entry& entry);
+    void drop_stale_waiters();
     std::optional<Start> next_waiting_fast(Mono now);
 
     Limits limits_;
     std::uint64_t worker_hash_;
     std::vector<Target> targets_;
     std::priority_queue<Entry, std::vector<Entry>, std::greater<>> due_;
-    std::deque<Entry> fast_queue_;  // valid while the target's `waits_for_token` is set
+    // An entry is valid while its target's `waits_for_token` is set and the queue is the target's.
+    std::deque<Entry> urgent_queue_;
+    std::deque<Entry> success_queue_;
     std::uint64_t entries_ = 0;
     std::uint32_t in_flight_ = 0;
     std::uint32_t fast_in_flight_ = 0;

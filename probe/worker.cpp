@@ -19,6 +19,12 @@ bool is_soft_failure(const PingResult& result) {
     return result.verdict == contract::Verdict::no_response && !contract::is_hard_evidence(result.reason);
 }
 
+Schedule::Confirming left_to_confirm(const OpinionTracker& opinion) {
+    if (opinion.settled()) return Schedule::Confirming::nothing;
+    const bool may_fall = opinion.failing() || opinion.opinion() == contract::Opinion::up;
+    return may_fall ? Schedule::Confirming::failure : Schedule::Confirming::success;
+}
+
 Schedule::Pace pace_of(const contract::TargetDefinition& definition) {
     return {definition.interval, definition.fast_interval};
 }
@@ -50,7 +56,7 @@ TargetIndex Worker::put_target(const contract::TargetDefinition& definition, Mon
             close_session(known->second);
             target.session.reset();
             if (definition.mode == contract::Mode::session) target.session = std::make_unique<SessionPlan>();
-            schedule_.set_settled(known->second, false, now);
+            schedule_.confirm(known->second, Schedule::Confirming::success, now);
         }
         if (moved || repaced) schedule_.change(known->second, pace_of(definition), now);
         return known->second;
@@ -168,7 +174,7 @@ std::optional<Finding> Worker::finished(PingId id, const PingResult& raw, Mono n
     switch (plan.result(result, ping->started)) {
         case SessionPlan::Confirmed::gone:
             target.opinion.settle_down();
-            schedule_.set_settled(ping->target, target.opinion.settled(), now);
+            schedule_.confirm(ping->target, left_to_confirm(target.opinion), now);
             finding.ping.opinion = target.opinion.opinion();
             break;
         case SessionPlan::Confirmed::ping_again:
@@ -242,7 +248,7 @@ void Worker::confirm_by_fresh_pings(TargetIndex index, Mono now) {
     Target& target = targets_[index];
     target.session->confirm(now);
     target.opinion.question();
-    schedule_.set_settled(index, false, now);
+    schedule_.confirm(index, Schedule::Confirming::failure, now);
     schedule_.urge(index, now);
 }
 
@@ -277,7 +283,7 @@ Finding Worker::take(TargetIndex index, const InFlight& in_flight, const PingRes
     const bool held_up = target.opinion.opinion() == contract::Opinion::up && !target.opinion.failing();
     const bool decides = weigh(index, in_flight, result, now);
     target.opinion.feed(result.verdict, in_flight.started, {definition.rise, definition.fall}, decides);
-    schedule_.set_settled(index, target.opinion.settled(), now);
+    schedule_.confirm(index, left_to_confirm(target.opinion), now);
 
     Finding finding;
     contract::Ping& ping = finding.ping;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <gmock/gmock.h>
+
 #include <algorithm>
 #include <map>
 #include <vector>
@@ -11,6 +13,7 @@ namespace pgpulse::probe {
 namespace {
 
 using namespace std::chrono_literals;
+using Confirming = Schedule::Confirming;
 using Starts = std::vector<std::pair<Mono, Schedule::Start>>;
 
 constexpr Mono kStart{1000s + 123ms};
@@ -23,6 +26,7 @@ class ScheduleTest : public testing::Test {
     Mono now = kStart;
     bool hold = false;
     bool settle = true;  // every ping settles its target
+    Confirming unsettled = Confirming::success;
 
     /// Turns the loop until `end`, `step` at a time.
     Starts run(Schedule& schedule, std::chrono::nanoseconds duration, std::chrono::nanoseconds step = 1ms) {
@@ -36,7 +40,7 @@ class ScheduleTest : public testing::Test {
             starts.emplace_back(now, *start);
             if (hold) continue;
             schedule.ended(start->target, start->fast);
-            schedule.set_settled(start->target, settle, now);
+            schedule.confirm(start->target, settle ? Confirming::nothing : unsettled, now);
         }
     }
 };
@@ -120,9 +124,9 @@ TEST_F(ScheduleTest, FastWhileUnsettled) {
         EXPECT_TRUE(starts[i].second.fast);
         EXPECT_EQ(starts[i].first - starts[i - 1].first, 100ms);
     }
-    schedule.set_settled(0, true, now);
+    schedule.confirm(0, Confirming::nothing, now);
     EXPECT_TRUE(run(schedule, 10s).empty());
-    schedule.set_settled(0, false, now);
+    schedule.confirm(0, Confirming::failure, now);
     Starts again;
     turn(schedule, again);
     ASSERT_EQ(again.size(), 1U) << "a contradiction is followed up at once";
@@ -151,6 +155,56 @@ TEST_F(ScheduleTest, FastBudgetBoundsThoseOfASecond) {
     for (const auto& [at, start] : starts)
         if (start.fast) ++per_target[start.target];
     EXPECT_GT(per_target.size(), 500U) << "first come, first served: all get their turn";
+}
+
+/// A thousand new targets, all of whose fast pings but a few wait for tokens.
+class ScheduleOfNewTargets : public ScheduleTest {
+  protected:
+    static constexpr TargetIndex kTargets = 1000;
+    Schedule schedule{{100'000, 100'000, 10}, 1};
+
+    void SetUp() override {
+        for (TargetIndex target = 0; target < kTargets; ++target)
+            schedule.add(target, target, {1h, 100ms}, now);
+        settle = false;
+        run(schedule, 5s);
+        ASSERT_GT(schedule.waiting_fast(), 900U);
+    }
+
+    /// The targets of the next fast pings.
+    std::vector<TargetIndex> next_fast(std::chrono::nanoseconds duration) {
+        std::vector<TargetIndex> targets;
+        for (const auto& [at, start] : run(schedule, duration)) {
+            if (start.fast) targets.push_back(start.target);
+        }
+        return targets;
+    }
+};
+
+TEST_F(ScheduleOfNewTargets, FailuresFirst) {
+    for (const TargetIndex target : {900U, 950U}) schedule.confirm(target, Confirming::failure, now);
+    unsettled = Confirming::failure;
+    const auto targets = next_fast(150ms);
+    ASSERT_GE(targets.size(), 1U);
+    EXPECT_EQ(targets.front(), 900U);
+    EXPECT_THAT(next_fast(1s), testing::Each(testing::AnyOf(900U, 950U))) << "and they keep their place";
+}
+
+TEST_F(ScheduleOfNewTargets, FailuresFirstAndThoseThatWereCalled) {
+    schedule.confirm(990, Confirming::nothing, now);
+    schedule.call(990, now);
+    now += 101ms;
+    settle = true;
+    EXPECT_THAT(next_fast(1s), testing::Contains(990U));
+}
+
+TEST_F(ScheduleOfNewTargets, FailuresFirstAndNoneIsLost) {
+    // One that turns from success to failure and back waits as one that confirms a success.
+    for (const auto what : {Confirming::failure, Confirming::success}) schedule.confirm(999, what, now);
+    settle = true;
+    const auto targets = next_fast(200s);
+    EXPECT_EQ(std::ranges::count(targets, 999U), 1);
+    EXPECT_EQ(schedule.waiting_fast(), 0U);
 }
 
 TEST_F(ScheduleTest, FastBudgetBoundsThoseInFlight) {
