@@ -61,15 +61,17 @@ struct Loop::Impl {
     };
 
     Impl(Worker::Identity identity, Schedule::Limits limits, std::vector<Reference> list, Publisher& to,
-         Metrics& counters)
+         Metrics& counters, const OpenFiles& open_files)
         : publisher(to),
           metrics(counters),
-          worker(std::move(identity), limits, !list.empty()),
+          files(open_files),
+          worker(std::move(identity), limits, !list.empty(), open_files.sessions),
           sessions(io, session_events()),
           references(io, std::move(list), [this](bool any) { answered(any); }) {}
 
     Publisher& publisher;
     Metrics& metrics;
+    const OpenFiles files;
     asio::io_context io{1};
     asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
     Worker worker;
@@ -90,6 +92,9 @@ struct Loop::Impl {
     bool suspicion_said = false;
     std::size_t targets_said = 0;
     Mono targets_said_at{};
+    bool files_fault_said = false;
+    std::size_t session_targets_said = 0;
+    Mono files_said_at{};
     std::atomic<Mono::rep> turned_at{Mono::clock::now().time_since_epoch().count()};
     std::atomic<bool> stop{false};
     std::thread thread;
@@ -126,9 +131,10 @@ struct Loop::Impl {
             publisher.push(results);
             metrics.set_targets(static_cast<double>(worker.targets()));
             metrics.set_in_flight(worker.in_flight());
-            metrics.set_sessions(static_cast<double>(worker.sessions()));
+            metrics.set_sessions(worker.sessions(), worker.session_targets(), files.sessions);
             metrics.set_stalled_seconds(in_seconds(worker.stalled_for()));
             say_targets(now);
+            say_files(now);
             say_suspicion();
             turned_at.store(now.time_since_epoch().count(), std::memory_order_relaxed);
         }
@@ -150,6 +156,18 @@ struct Loop::Impl {
         targets_said = worker.targets();
         targets_said_at = now;
         spdlog::info("targets pinged: {}", targets_said);
+    }
+
+    void say_files(Mono now) {
+        const std::size_t targets = worker.session_targets();
+        if (targets == session_targets_said || now - files_said_at < kTargetLines) return;
+        session_targets_said = targets;
+        files_said_at = now;
+        const std::string fault = fault_of(files, targets);
+        if (!fault.empty()) spdlog::warn(fault);
+        if (fault.empty() && files_fault_said)
+            spdlog::info("every target in mode session may have its session again");
+        files_fault_said = !fault.empty();
     }
 
     SessionEngine::Events session_events() {
@@ -371,8 +389,9 @@ struct Loop::Impl {
 };
 
 Loop::Loop(Worker::Identity identity, Schedule::Limits limits, std::vector<Reference> references,
-           Publisher& publisher, Metrics& metrics)
-    : impl_(std::make_unique<Impl>(std::move(identity), limits, std::move(references), publisher, metrics)) {
+           Publisher& publisher, Metrics& metrics, const OpenFiles& files)
+    : impl_(std::make_unique<Impl>(std::move(identity), limits, std::move(references), publisher, metrics,
+                                   files)) {
     impl_->thread = std::thread{[impl = impl_.get()] { impl->run(); }};
 }
 

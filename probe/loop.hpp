@@ -1,6 +1,7 @@
 #pragma once
 
 #include "probe/metrics.hpp"
+#include "probe/open_files.hpp"
 #include "probe/publisher.hpp"
 #include "probe/references.hpp"
 #include "probe/target_set.hpp"
@@ -20,7 +21,7 @@ namespace pgpulse::probe {
 class Loop {
   public:
     Loop(Worker::Identity identity, Schedule::Limits limits, std::vector<Reference> references,
-         Publisher& publisher, Metrics& metrics);
+         Publisher& publisher, Metrics& metrics, const OpenFiles& files = {});
     Loop(const Loop&) = delete;
     Loop& operator=(const Loop&) = delete;
     /// Ends the loop; pings under way are closed and not published.

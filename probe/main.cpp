@@ -96,6 +96,8 @@ int run(int argc, char** argv) {
         file = std::move(*targets);
     }
     clear_libpq_environment();
+    spdlog::info("this process may open {} files: {} pings under way and {} sessions at most",
+                 options.files.limit, options.files.pings, options.files.sessions);
 
     signals.listen([&asked, &limit](runtime::Signal signal) {
         if (signal == runtime::Signal::stop) limit.begin();
@@ -114,7 +116,7 @@ int run(int argc, char** argv) {
     }};
     const std::string run_id = runtime::random_run();
     auto loop = std::make_unique<Loop>(Worker::Identity{options.common.id, options.common.site, run_id},
-                                       options.limits, options.references, publisher, metrics);
+                                       options.limits, options.references, publisher, metrics, options.files);
 
     // Read by the endpoint's threads.
     std::atomic<const TargetsFeed*> started_feed{nullptr};

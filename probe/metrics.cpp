@@ -73,6 +73,11 @@ struct Metrics::Impl {
                        .Help("Sessions held")
                        .Register(registry)
                        .Add({})),
+          sessions_wanting(prometheus::BuildGauge()
+                               .Name("pgpulse_probe_sessions_wanting")
+                               .Help("Targets in mode session that have none for want of open files")
+                               .Register(registry)
+                               .Add({})),
           suspect(prometheus::BuildGauge()
                       .Name("pgpulse_probe_suspect")
                       .Help("1 while this worker doubts itself")
@@ -103,7 +108,25 @@ struct Metrics::Impl {
                     .Help("Pings that did not get to NATS, by why")
                     .Register(registry)),
           queue_full(drops.Add({{"cause", "queue_full"}})),
-          not_sent(drops.Add({{"cause", "not_sent"}})) {}
+          not_sent(drops.Add({{"cause", "not_sent"}})) {
+        // What is not there yet has no rate when it comes.
+        count(contract::Verdict::accepting, contract::Reason::ok, contract::Via::fresh);
+        session_ends.Add({{"sqlstate", "none"}});
+        refused_logins.Add({{"reason", std::string{to_string(contract::Reason::auth)}}});
+    }
+
+    prometheus::Counter& count(contract::Verdict verdict, contract::Reason reason, contract::Via via) {
+        auto& place = by_result[static_cast<std::size_t>(verdict)][static_cast<std::size_t>(reason)]
+                               [static_cast<std::size_t>(via)];
+        prometheus::Counter* counter = place.load(std::memory_order_acquire);
+        if (counter == nullptr) {
+            counter = &pings.Add({{"verdict", std::string{to_string(verdict)}},
+                                  {"reason", std::string{to_string(reason)}},
+                                  {"via", std::string{to_string(via)}}});
+            place.store(counter, std::memory_order_release);
+        }
+        return *counter;
+    }
 
     prometheus::Family<prometheus::Counter>& pings;
     // Filled as pairs turn up: most of them never do. Adding one twice gives the same counter.
@@ -117,6 +140,7 @@ struct Metrics::Impl {
     prometheus::Family<prometheus::Counter>& session_ends;
     prometheus::Family<prometheus::Counter>& refused_logins;
     prometheus::Gauge& sessions;
+    prometheus::Gauge& sessions_wanting;
     prometheus::Gauge& suspect;
     prometheus::Gauge& members;
     prometheus::Gauge& targets;
@@ -132,16 +156,7 @@ Metrics::Metrics(prometheus::Registry& registry) : impl_(std::make_unique<Impl>(
 Metrics::~Metrics() = default;
 
 void Metrics::count_ping(contract::Verdict verdict, contract::Reason reason, contract::Via via) {
-    auto& place = impl_->by_result[static_cast<std::size_t>(verdict)][static_cast<std::size_t>(reason)]
-                                  [static_cast<std::size_t>(via)];
-    prometheus::Counter* counter = place.load(std::memory_order_acquire);
-    if (counter == nullptr) {
-        counter = &impl_->pings.Add({{"verdict", std::string{to_string(verdict)}},
-                                     {"reason", std::string{to_string(reason)}},
-                                     {"via", std::string{to_string(via)}}});
-        place.store(counter, std::memory_order_release);
-    }
-    counter->Increment();
+    impl_->count(verdict, reason, via).Increment();
 }
 
 void Metrics::observe_rtt(double seconds) { impl_->rtt.Observe(seconds); }
@@ -161,7 +176,10 @@ void Metrics::count_session_end(std::string_view sqlstate) {
 void Metrics::count_refused_login(contract::Reason reason) {
     impl_->refused_logins.Add({{"reason", std::string{to_string(reason)}}}).Increment();
 }
-void Metrics::set_sessions(double sessions) { impl_->sessions.Set(sessions); }
+void Metrics::set_sessions(std::size_t open, std::size_t targets, std::size_t most) {
+    impl_->sessions.Set(static_cast<double>(open));
+    impl_->sessions_wanting.Set(targets > most ? static_cast<double>(targets - most) : 0);
+}
 void Metrics::set_suspect(bool suspect) { impl_->suspect.Set(suspect ? 1 : 0); }
 void Metrics::set_members(double members) { impl_->members.Set(members); }
 void Metrics::set_targets(double targets) { impl_->targets.Set(targets); }

@@ -2,6 +2,7 @@
 
 #include "probe/ping_result.hpp"
 
+#include <cstddef>
 #include <memory>
 #include <string_view>
 
@@ -32,7 +33,8 @@ class Metrics {
 
     void count_session_end(std::string_view sqlstate);
     void count_refused_login(contract::Reason reason);
-    void set_sessions(double sessions);
+    /// Sessions that are open, targets in mode `session`, and how many of them may have one.
+    void set_sessions(std::size_t open, std::size_t targets, std::size_t most);
 
     void set_suspect(bool suspect);
     void set_targets(double targets);

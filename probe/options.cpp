@@ -14,9 +14,6 @@
 namespace pgpulse::probe {
 namespace {
 
-// Each ping holds one descriptor; the rest of the program needs some as well.
-constexpr rlim_t kReserved = 64;
-constexpr rlim_t kMostInFlight = 16384;
 constexpr int kFastPerSecond = 2000;
 
 /// Raises the limit of open files to the hard limit and returns it.
@@ -40,7 +37,8 @@ std::variant<Options, int> read_options(int argc, char** argv) {
     line.text("--targets", options.targets_file, "FILE",
               "Bring this file's targets into the bucket health_targets (JSON, comments allowed)");
     line.integer("--max-in-flight", in_flight, 0, 1'000'000, "N",
-                 "Pings under way at most; 0: as many as the limit of open files allows, up to 16384");
+                 "Pings under way at most; 0: half of what the limit of open files allows, up to 16384. Held "
+                 "sessions have the rest");
     line.integer("--fast-per-second", fast, 1, 1'000'000, "N",
                  "Pings a second at most that confirm a change at the fast interval");
     std::vector<std::string> references;
@@ -59,16 +57,16 @@ std::variant<Options, int> read_options(int argc, char** argv) {
         }
         options.references.push_back({where->host, static_cast<std::uint16_t>(where->port)});
     }
-    const rlim_t files = raise_open_files();
-    const rlim_t most = files > 2 * kReserved ? files - kReserved : files / 2;
-    if (static_cast<rlim_t>(in_flight) > most) {
-        return line.fault("--max-in-flight: expected at most " + std::to_string(most) +
-                          ", because this process may open " + std::to_string(files) + " files; found '" +
+    const std::size_t limit = raise_open_files();
+    const auto files = share_out(limit, static_cast<std::size_t>(in_flight));
+    if (!files) {
+        return line.fault("--max-in-flight: expected at most " + std::to_string(files_to_share(limit)) +
+                          ", because this process may open " + std::to_string(limit) + " files; found '" +
                           std::to_string(in_flight) + "'");
     }
     if (const auto code = runtime::finish_common_options(line, options.common, "pgpulse-probe")) return *code;
-    options.limits.in_flight = in_flight != 0 ? static_cast<std::uint32_t>(in_flight)
-                                              : static_cast<std::uint32_t>(std::min(most, kMostInFlight));
+    options.files = *files;
+    options.limits.in_flight = static_cast<std::uint32_t>(files->pings);
     options.limits.fast_in_flight = std::max(1U, options.limits.in_flight / 4);
     options.limits.fast_per_second = static_cast<std::uint32_t>(fast);
     return options;

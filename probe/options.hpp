@@ -2,6 +2,7 @@
 
 #include "common/contract/target.hpp"
 #include "common/runtime/options.hpp"
+#include "probe/open_files.hpp"
 #include "probe/references.hpp"
 #include "probe/schedule.hpp"
 
@@ -17,11 +18,12 @@ struct Options {
     runtime::CommonOptions common;
     std::string targets_file;  // empty: the bucket alone says what there is
     Schedule::Limits limits;
+    OpenFiles files;
     std::vector<Reference> references;
 };
 
 /// Reads the command line, the environment and the configuration file, and raises the limit of open files to
-/// what the system allows, which bounds the pings in flight. The alternative is the code to exit with.
+/// what the system allows, which bounds the pings in flight and the sessions. The alternative is the code to exit with.
 std::variant<Options, int> read_options(int argc, char** argv);
 
 /// Reads and parses a targets file. An error is one line that begins with the file's name.

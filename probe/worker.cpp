@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 #include <tuple>
+#include <utility>
 
 namespace pgpulse::probe {
 namespace {
@@ -39,8 +40,11 @@ bool same_endpoint(const contract::TargetDefinition& a, const contract::TargetDe
     return endpoint(a) == endpoint(b);
 }
 
-Worker::Worker(Identity identity, Schedule::Limits limits, bool has_references)
-    : identity_(std::move(identity)), schedule_(limits, fnv1a(identity_.id)), doubt_(has_references) {}
+Worker::Worker(Identity identity, Schedule::Limits limits, bool has_references, std::size_t most_sessions)
+    : identity_(std::move(identity)),
+      schedule_(limits, fnv1a(identity_.id)),
+      doubt_(has_references),
+      most_sessions_(most_sessions) {}
 
 TargetIndex Worker::put_target(const contract::TargetDefinition& definition, Mono now) {
     if (const auto known = by_name_.find(definition.name); known != by_name_.end()) {
@@ -53,9 +57,7 @@ TargetIndex Worker::put_target(const contract::TargetDefinition& definition, Mon
             ++target.endpoint;
             target.opinion = {};
             doubt_.add(known->second, now);
-            close_session(known->second);
-            target.session.reset();
-            if (definition.mode == contract::Mode::session) target.session = std::make_unique<SessionPlan>();
+            set_mode(known->second, definition.mode);
             schedule_.confirm(known->second, Schedule::Confirming::success, now);
         }
         if (moved || repaced) schedule_.change(known->second, pace_of(definition), now);
@@ -73,7 +75,7 @@ TargetIndex Worker::put_target(const contract::TargetDefinition& definition, Mon
     target.opinion = {};
     target.present = true;
     target.called.reset();
-    if (definition.mode == contract::Mode::session) target.session = std::make_unique<SessionPlan>();
+    set_mode(index, definition.mode);
     ++target.life;
     by_name_.emplace(definition.name, index);
     schedule_.add(index, fnv1a(definition.name), pace_of(definition), now);
@@ -86,8 +88,7 @@ std::optional<TargetIndex> Worker::remove_target(std::string_view name) {
     if (known == by_name_.end()) return std::nullopt;
     const TargetIndex index = known->second;
     by_name_.erase(known);
-    close_session(index);
-    targets_[index].session.reset();
+    set_mode(index, contract::Mode::ping);
     targets_[index].present = false;
     targets_[index].definition = {};
     free_targets_.push_back(index);
@@ -186,7 +187,8 @@ std::optional<Finding> Worker::finished(PingId id, const PingResult& raw, Mono n
     }
     if (result.verdict == contract::Verdict::rejecting) close_session(ping->target);
     if (result.verdict == contract::Verdict::accepting && openings_ < kOpenings &&
-        plan.opens(now, session_generation_ + 1)) {
+        (target.has_place || places_ < most_sessions_) && plan.opens(now, session_generation_ + 1)) {
+        take_place(target);
         ++session_generation_;
         ++openings_;
         soon_.emplace_back(OpenSession{{ping->target, plan.generation()}});
@@ -229,6 +231,7 @@ std::optional<Finding> Worker::session_refused(SessionId session, const PingResu
     if (plan == nullptr || !plan->opening()) return std::nullopt;
     --openings_;
     plan->refused(now);
+    leave_place(targets_[session.target]);
     // What is no answer of the server is the fresh pings' business.
     if (result.verdict != contract::Verdict::accepting) return std::nullopt;
     InFlight login;
@@ -267,6 +270,28 @@ void Worker::close_session(TargetIndex index) {
         return opening != nullptr && opening->session == session;
     });
     if (waiting == 0) soon_.emplace_back(CloseSession{session});
+}
+
+/// Begins anew with a target's session, or without one.
+void Worker::set_mode(TargetIndex index, contract::Mode mode) {
+    Target& target = targets_[index];
+    if (target.session) {
+        close_session(index);
+        leave_place(target);
+        target.session.reset();
+        --session_targets_;
+    }
+    if (mode != contract::Mode::session) return;
+    target.session = std::make_unique<SessionPlan>();
+    ++session_targets_;
+}
+
+void Worker::take_place(Target& target) {
+    if (!std::exchange(target.has_place, true)) ++places_;
+}
+
+void Worker::leave_place(Target& target) {
+    if (std::exchange(target.has_place, false)) --places_;
 }
 
 SessionPlan* Worker::plan_of(SessionId session) {

@@ -8,6 +8,7 @@
 #include "probe/schedule.hpp"
 #include "probe/session_plan.hpp"
 
+#include <limits>
 #include <memory>
 #include <optional>
 #include <queue>
@@ -38,6 +39,10 @@
 //                         reason.
 //   openings_bound        No more than kOpenings logins are under way: a login costs milliseconds of this
 //                         worker's time.
+//   sessions_bound        No more than so many sessions are held, for each takes an open file. A target has its
+//                         place from its first login on, over its session's end: what becomes of its server
+//                         shows in the next session. A refused login gives the place to whoever comes first.
+//                         A target without a place is pinged by fresh connections.
 //   new_endpoint          When a definition changes what is pinged, the opinion begins anew and the results of
 //                         pings of the old endpoint are dropped; any other change keeps it.
 namespace pgpulse::probe {
@@ -101,7 +106,8 @@ class Worker {
         std::string run;   // 16 hexadecimal digits
     };
 
-    Worker(Identity identity, Schedule::Limits limits, bool has_references = false);
+    Worker(Identity identity, Schedule::Limits limits, bool has_references = false,
+           std::size_t most_sessions = std::numeric_limits<std::size_t>::max());
 
     /// Observes a target from now on, or by a new definition. The index stays the same until it is removed.
     TargetIndex put_target(const contract::TargetDefinition& definition, Mono now);
@@ -153,6 +159,8 @@ class Worker {
     [[nodiscard]] std::size_t targets() const { return by_name_.size(); }
     /// Sessions that are open.
     [[nodiscard]] std::size_t sessions() const { return open_sessions_; }
+    /// Targets in mode `session`.
+    [[nodiscard]] std::size_t session_targets() const { return session_targets_; }
     [[nodiscard]] std::uint32_t in_flight() const { return schedule_.in_flight(); }
     /// How long the observer was stalled so far, all in all.
     [[nodiscard]] std::chrono::nanoseconds stalled_for() const { return stalled_for_; }
@@ -166,6 +174,7 @@ class Worker {
         bool present = false;
         std::optional<Mono> called;            // when its observers were called last, by whomever
         std::unique_ptr<SessionPlan> session;  // in mode `session` only
+        bool has_place = false;                // among the sessions that may be held
     };
     struct InFlight {
         std::uint32_t generation = 0;
@@ -192,6 +201,9 @@ class Worker {
                  Mono now, contract::WallTime at);
     void confirm_by_fresh_pings(TargetIndex index, Mono now);
     void close_session(TargetIndex index);
+    void set_mode(TargetIndex index, contract::Mode mode);
+    void take_place(Target& target);
+    void leave_place(Target& target);
     [[nodiscard]] SessionPlan* plan_of(SessionId session);
     bool weigh(TargetIndex index, const InFlight& ping, const PingResult& result, Mono now);
     void void_failures_where_doubt_began();
@@ -212,6 +224,9 @@ class Worker {
     std::uint32_t session_generation_ = 0;  // no session of any target has had the next one
     std::size_t openings_ = 0;
     std::size_t open_sessions_ = 0;
+    std::size_t session_targets_ = 0;
+    std::size_t most_sessions_;
+    std::size_t places_ = 0;  // that are taken
     std::vector<InFlight> pings_;
     std::vector<std::uint32_t> free_slots_;
     std::priority_queue<Deadline, std::vector<Deadline>, std::greater<>> deadlines_;

@@ -34,8 +34,11 @@ HttpAnswer http_get(const std::string& url) {
     return answer;
 }
 
-Daemon::Daemon(std::string program, std::string id, std::vector<std::string> arguments)
-    : program_(std::move(program)), address_("127.0.0.1:" + std::to_string(free_port())) {
+Daemon::Daemon(std::string program, std::string id, std::vector<std::string> arguments,
+               ProcessOptions options)
+    : program_(std::move(program)),
+      options_(std::move(options)),
+      address_("127.0.0.1:" + std::to_string(free_port())) {
     arguments_ = {built_program(program_), "--id", std::move(id), "--http", address_};
     arguments_.insert(arguments_.end(), arguments.begin(), arguments.end());
     start();
@@ -44,7 +47,7 @@ Daemon::Daemon(std::string program, std::string id, std::vector<std::string> arg
 void Daemon::start() {
     if (process_ && process_->running()) return;
     if (process_) past_log_ += process_->output();
-    process_ = std::make_unique<Process>(arguments_);
+    process_ = std::make_unique<Process>(arguments_, options_);
 }
 
 std::optional<int> Daemon::stop() { return process_->terminate(); }
@@ -54,12 +57,14 @@ void Daemon::kill9() { process_->kill9(); }
 long Daemon::readiness() const { return http_get("http://" + address_ + "/readyz").status; }
 
 std::optional<double> Daemon::metric(const std::string& sample) const {
-    std::istringstream lines{http_get("http://" + address_ + "/metrics").body};
+    std::istringstream lines{metrics()};
     for (std::string line; std::getline(lines, line);) {
         if (line.starts_with(sample + " ")) return std::stod(line.substr(sample.size() + 1));
     }
     return std::nullopt;
 }
+
+std::string Daemon::metrics() const { return http_get("http://" + address_ + "/metrics").body; }
 
 std::string Daemon::log() const { return past_log_ + process_->output(); }
 

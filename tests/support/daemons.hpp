@@ -16,7 +16,8 @@ std::string built_program(const std::string& name);
 class Daemon {
   public:
     /// Starts it; `arguments` follow `--id ID --http 127.0.0.1:PORT`.
-    Daemon(std::string program, std::string id, std::vector<std::string> arguments);
+    Daemon(std::string program, std::string id, std::vector<std::string> arguments,
+           ProcessOptions options = {});
 
     /// Nothing to do when it runs.
     void start();
@@ -29,12 +30,15 @@ class Daemon {
     [[nodiscard]] long readiness() const;
     /// The value of a sample of `/metrics`, by its whole name with labels; nullopt where there is none.
     [[nodiscard]] std::optional<double> metric(const std::string& sample) const;
+    /// All of `/metrics`.
+    [[nodiscard]] std::string metrics() const;
     /// Its log over all its lives.
     [[nodiscard]] std::string log() const;
 
   private:
     std::string program_;
     std::vector<std::string> arguments_;
+    ProcessOptions options_;
     std::string address_;
     std::string past_log_;
     std::unique_ptr<Process> process_;

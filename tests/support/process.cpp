@@ -91,6 +91,7 @@ Process::Process(const std::vector<std::string>& argv, const ProcessOptions& opt
                   .environment = options.environment,
                   .working_directory = options.working_directory,
                   .user = options.user,
+                  .open_files = options.open_files,
                   .in = in.get(),
                   .out = out_.get(),
                   .err = one_log_ ? out_.get() : err_.get()});

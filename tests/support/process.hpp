@@ -27,6 +27,8 @@ struct ProcessOptions {
     std::string input = {};
     /// Run as this user (only root may name one); empty: as this process's own.
     std::string user = {};
+    /// How many files it may open, and its children; 0: as many as this process.
+    unsigned open_files = 0;
 };
 
 /// One child process in a process group of its own.

@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -93,6 +94,7 @@ struct Prepared {
     char* const* envp;
     const char* working_directory;
     const Identity* identity;
+    unsigned open_files;
     int in;
     int out;
     int err;
@@ -124,6 +126,12 @@ constexpr int report_fd = 3;
     ::syscall(SYS_close_range, report_fd + 1, ~0U, 0);
     if (prepared.working_directory != nullptr && ::chdir(prepared.working_directory) != 0) {
         fail(report_fd);
+    }
+    if (prepared.open_files != 0) {
+        const rlimit limit{prepared.open_files, prepared.open_files};
+        if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+            fail(report_fd);
+        }
     }
     if (prepared.identity != nullptr) {
         // The bare system calls: glibc's functions look for other threads, which a fork does not have.
@@ -197,6 +205,7 @@ pid_t spawn(const SpawnRequest& request) {
         .envp = envp.data(),
         .working_directory = request.working_directory.empty() ? nullptr : request.working_directory.c_str(),
         .identity = request.user.empty() ? nullptr : &identity,
+        .open_files = request.open_files,
         .in = request.in,
         .out = request.out,
         .err = request.err,

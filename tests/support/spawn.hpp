@@ -16,6 +16,7 @@ struct SpawnRequest {
     std::vector<std::pair<std::string, std::string>> environment;
     std::filesystem::path working_directory;
     std::string user;
+    unsigned open_files;  // 0: this process's limit
     int in;
     int out;
     int err;

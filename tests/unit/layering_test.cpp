@@ -37,6 +37,7 @@ const std::vector<std::string> kPure{
     "probe/address_order",
     "probe/assignment",
     "probe/doubt",
+    "probe/open_files",
     "probe/opinion",
     "probe/ping_result",
     "probe/schedule",
