@@ -1,5 +1,8 @@
 #include "consul-bridge/metrics.hpp"
 
+#include "common/contract/names.hpp"
+#include "common/contract/refusal.hpp"
+
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
@@ -59,7 +62,13 @@ Metrics::Metrics()
       bridges_(gauge(*registry_, "pgpulse_bridge_members", "Bridges that serve, as this one sees them")),
       delay_(histogram(*registry_, "pgpulse_bridge_delay_seconds",
                        "From a change's arrival from NATS until Consul has it")),
-      request_(histogram(*registry_, "pgpulse_bridge_transaction_seconds", "Duration of a transaction")) {}
+      request_(histogram(*registry_, "pgpulse_bridge_transaction_seconds", "Duration of a transaction")) {
+    // What is not there yet has no rate when it comes.
+    for (const auto bucket : {contract::kStateBucket, contract::kTargetsBucket}) {
+        refused_.Add({{"bucket", std::string{bucket}},
+                      {"cause", std::string{to_string(contract::Refusal::Cause::not_json)}}});
+    }
+}
 
 void Metrics::show(const Mirror::Counters& now, const std::vector<std::chrono::nanoseconds>& delays) {
     const auto add = [](prometheus::Counter& counter, std::uint64_t before, std::uint64_t after) {

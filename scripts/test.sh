@@ -60,6 +60,7 @@ main() {
 
     "$root/scripts/packages.sh" build run test
     "$root/scripts/consul.sh"
+    "$root/scripts/promtool.sh"
     "$root/scripts/build.sh" "$preset"
 
     export PATH="$PATH:/usr/sbin:/sbin"
