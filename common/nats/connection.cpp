@@ -1,5 +1,6 @@
 #include "common/nats/connection.hpp"
 
+#include "common/nats/missing_right.hpp"
 #include "common/nats/server_url.hpp"
 
 #include <spdlog/spdlog.h>
@@ -229,7 +230,8 @@ void Connection::on_closed(natsConnection* handle, void* self) {
     connection->closed_.notify_all();
 }
 
-void Connection::on_error(natsConnection* handle, natsSubscription* subscription, natsStatus status, void*) {
+void Connection::on_error(natsConnection* handle, natsSubscription* subscription, natsStatus status,
+                          void* self) {
     if (status == NATS_SLOW_CONSUMER) {
         spdlog::warn("NATS: messages on '{}' arrive faster than they are read; some were dropped",
                      natsSubscription_GetSubject(subscription));
@@ -237,6 +239,12 @@ void Connection::on_error(natsConnection* handle, natsSubscription* subscription
     }
     const char* text = nullptr;
     natsConnection_GetLastError(handle, &text);
+    // Here and nowhere else a missing right is told: what was published is lost, a request times out.
+    if (const auto missing = parse_permissions_violation(text == nullptr ? "" : text)) {
+        auto& lines = static_cast<Connection*>(self)->missing_rights_;
+        if (const auto line = lines.line(*missing, std::chrono::steady_clock::now())) spdlog::error(*line);
+        return;
+    }
     const bool explained = text != nullptr && *text != '\0';
     const std::string line =
         std::string{"NATS: "} + natsStatus_GetText(status) + (explained ? std::string{": "} + text : "");
@@ -244,7 +252,6 @@ void Connection::on_error(natsConnection* handle, natsSubscription* subscription
     // mends itself.
     const bool passing = !explained || status == NATS_MISSED_HEARTBEAT || status == NATS_TIMEOUT ||
                          status == NATS_CONNECTION_DISCONNECTED || status == NATS_CONNECTION_CLOSED;
-    // Permission denied arrives here and nowhere else; the server's text names the subject.
     spdlog::log(passing ? spdlog::level::debug : spdlog::level::err, line);
 }
 

@@ -2,6 +2,7 @@
 
 #include "common/nats/error.hpp"
 #include "common/nats/handles.hpp"
+#include "common/nats/missing_right.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -74,7 +75,8 @@ class Connection {
     std::atomic<bool> connected_{false};
     std::atomic<bool> closing_{false};
     std::atomic<bool> closed_{false};
-    std::string url_for_log_;  // without a password
+    std::string url_for_log_;           // without a password
+    MissingRightLines missing_rights_;  // of nats.c's thread
     ConnectionHandle handle_;
 };
 
