@@ -6,6 +6,7 @@
 #include "probe/ping.hpp"
 #include "probe/resolver.hpp"
 #include "probe/session.hpp"
+#include "probe/tls_files.hpp"
 
 #include <asio/io_context.hpp>
 #include <asio/post.hpp>
@@ -47,6 +48,7 @@ struct Loop::Impl {
         std::vector<PingId> waiting;                     // for the first lookup of its name
         AddressOrder order;                              // of a host name's addresses
         std::string login_fault;                         // the last one said
+        std::string tls_fault;                           // why it is not pinged; empty: it is
         bool has_host_name = false;
         bool present = false;
     };
@@ -239,6 +241,10 @@ struct Loop::Impl {
 
     void begin(PingId ping, TargetIndex target) {
         Endpoint& endpoint = endpoints[target];
+        if (tls_files_fail(endpoint)) {
+            finished(ping, {Verdict::not_attempted, Reason::config, {}, std::nullopt});
+            return;
+        }
         if (endpoint.parameters) {
             if (ping.slot >= began_in.size()) began_in.resize(ping.slot + 1);
             began_in[ping.slot] = endpoint.order.number();
@@ -255,6 +261,29 @@ struct Loop::Impl {
         }
     }
 
+    /// Whether the target's pings still fail for a file on this machine.
+    static bool tls_files_fail(Endpoint& endpoint) {
+        if (endpoint.tls_fault.empty()) return false;
+        endpoint.tls_fault = fault_of_tls_files(endpoint.definition);
+        if (!endpoint.tls_fault.empty()) return true;
+        spdlog::info("target {}: its TLS files can be used again", endpoint.definition.name);
+        return false;
+    }
+
+    /// What a ping found, less what is no fault of the server: libpq looks at the files of a definition only when the
+    /// server has agreed to TLS, and tells them from a bad certificate by its text alone.
+    PingResult without_own_faults(Endpoint& endpoint, const PingResult& result) {
+        if (result.verdict != Verdict::no_response || result.reason != Reason::tls) return result;
+        const std::string fault = fault_of_tls_files(endpoint.definition);
+        if (fault.empty()) return result;
+        if (endpoint.tls_fault != fault) {
+            spdlog::error("target {}: {}; it is not pinged until that is mended", endpoint.definition.name,
+                          fault);
+            endpoint.tls_fault = fault;
+        }
+        return {Verdict::not_attempted, Reason::config, {}, std::nullopt};
+    }
+
     void expire(PingId ping) {
         if (const auto check = sessions.expire(ping)) {
             finished(ping, *check);
@@ -265,18 +294,21 @@ struct Loop::Impl {
         finished(ping, engine.expire(ping).value_or(no_name));
     }
 
-    void finished(PingId id, const PingResult& result) {
+    void finished(PingId id, PingResult result) {
         if (result.verdict == Verdict::no_response && worker.under_way(id)) {
-            // A server that has moved is found sooner where its old address is doubted.
             Endpoint& endpoint = endpoints[worker.target_of(id)];
-            if (endpoint.has_host_name) {
-                resolver.doubt(endpoint.definition.address);
-                const bool began = endpoint.parameters && id.slot < began_in.size();
-                if (result.reason == Reason::timeout && began && endpoint.order.silent(began_in[id.slot]))
-                    set_parameters(endpoint);
-            }
+            result = without_own_faults(endpoint, result);
+            if (endpoint.has_host_name) doubt_address(endpoint, id, result);
         }
         publish(worker.finished(id, result, runtime::mono_now(), runtime::wall_now()), result.rtt);
+    }
+
+    void doubt_address(Endpoint& endpoint, PingId id, const PingResult& result) {
+        // A server that has moved is found sooner where its old address is doubted.
+        resolver.doubt(endpoint.definition.address);
+        const bool began = endpoint.parameters && id.slot < began_in.size();
+        if (result.reason == Reason::timeout && began && endpoint.order.silent(began_in[id.slot]))
+            set_parameters(endpoint);
     }
 
     void publish(std::optional<Finding> finding, std::optional<std::chrono::microseconds> rtt) {

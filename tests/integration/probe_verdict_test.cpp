@@ -4,6 +4,7 @@
 #include "tests/support/nats_server.hpp"
 #include "tests/support/postgres_server.hpp"
 #include "tests/support/tcp_peer.hpp"
+#include "tests/support/temp_dir.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
@@ -14,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <tuple>
 
 // What the worker's loop finds of real servers, each verdict beside that of PQping.
 namespace pgpulse::probe {
@@ -129,6 +131,15 @@ class ProbeVerdict : public testing::Test {
                           << ping.sqlstate << "'";
         return ping;
     }
+    /// Waits for a ping of this kind, where PQping judges otherwise or is not asked.
+    void expect_ours(Verdict verdict, Reason reason) {
+        Ping ping;
+        const bool seen = support::wait_until([&] {
+            ping = next_ping();
+            return ping.verdict == verdict && ping.reason == reason;
+        });
+        EXPECT_TRUE(seen) << "last: " << to_string(ping.verdict) << ", " << to_string(ping.reason);
+    }
 };
 
 /// A session with the server that lasts as long as this object.
@@ -189,6 +200,53 @@ TEST_F(ProbeVerdict, AcceptingWithEveryWayToTlsTheServerHas) {
     }
     target.sslmode = contract::SslMode::require;
     expect(target, Verdict::no_response, Reason::tls);
+}
+
+TEST_F(ProbeVerdict, NotAttemptedWithFilesThatLibpqWillNotUse) {
+    PostgresServer server{{.hba = {"host all all 127.0.0.1/32 trust"}, .tls = true}};
+    const support::TempDir folder;
+    const auto issued = server.authority().issue("pgpulse");
+    auto target = at_port(server.port());
+    target.sslmode = contract::SslMode::verify_full;
+    target.sslrootcert = server.authority().root();
+    target.sslcert = issued.certificate;
+    target.sslkey = folder / "client.key";
+    std::filesystem::copy_file(issued.key, target.sslkey);
+    const auto set_mode = [&](unsigned mode) {
+        std::filesystem::permissions(target.sslkey, std::filesystem::perms{mode});
+    };
+    set_mode(0600);
+    observe(target);
+    expect_ours(Verdict::accepting, Reason::ok);
+    set_mode(0644);
+    expect_ours(Verdict::not_attempted, Reason::config);
+    set_mode(0600);
+    expect_ours(Verdict::accepting, Reason::ok);
+    target.sslrootcert = folder / "none.pem";
+    observe(target);
+    expect_ours(Verdict::not_attempted, Reason::config);
+}
+
+TEST_F(ProbeVerdict, NoResponseWhereTheCertificateIsAnothersOrOfAnotherName) {
+    PostgresServer server{{.settings = {{"listen_addresses", "127.0.0.1,127.0.0.2"}},
+                           .hba = {"host all all 127.0.0.0/8 trust"},
+                           .tls = true}};
+    const support::CertificateAuthority another;
+    auto target = at_port(server.port());
+    target.sslmode = contract::SslMode::verify_full;
+    target.sslrootcert = another.root();
+    observe(target);
+    expect_ours(Verdict::no_response, Reason::tls);
+    // Another address of the same server, for which the certificate does not stand.
+    target.sslrootcert = server.authority().root();
+    target.address = "127.0.0.2";
+    for (const auto& [mode, verdict, reason] :
+         {std::tuple{contract::SslMode::verify_full, Verdict::no_response, Reason::tls},
+          std::tuple{contract::SslMode::verify_ca, Verdict::accepting, Reason::ok}}) {
+        target.sslmode = mode;
+        observe(target);
+        expect_ours(verdict, reason);
+    }
 }
 
 TEST_F(ProbeVerdict, AcceptingWhereTheServerAsksForKerberosOverTls) {
