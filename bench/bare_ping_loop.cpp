@@ -15,7 +15,7 @@ namespace pgpulse::bench {
 namespace {
 
 /// What pgpulse-probe passes to libpq for a target of mode `ping`.
-PGconn* start(const char* port) {
+PGconn* start(const char* port, const char* sslmode) {
     static constexpr std::array kKeywords{"host",       "hostaddr",
                                           "port",       "user",
                                           "dbname",     "application_name",
@@ -25,7 +25,7 @@ PGconn* start(const char* port) {
                             port,        "postgres",
                             "postgres",  "pgpulse",
                             "disable",   "/nonexistent/.pgpass",
-                            "disable",   static_cast<const char*>(nullptr)};
+                            sslmode,     static_cast<const char*>(nullptr)};
     PGconn* const connection = PQconnectStartParams(kKeywords.data(), values.data(), 0);
     if (connection == nullptr || PQstatus(connection) == CONNECTION_BAD) {
         give_up(std::string{"bare_ping_loop: "} +
@@ -37,7 +37,8 @@ PGconn* start(const char* port) {
 
 class Loop {
   public:
-    Loop(std::size_t in_flight, int first_port, int ports) : slots_(in_flight) {
+    Loop(std::size_t in_flight, int first_port, int ports, const char* sslmode)
+        : slots_(in_flight), sslmode_(sslmode) {
         for (int i = 0; i < ports; ++i) ports_.push_back(std::to_string(first_port + i));
     }
 
@@ -62,6 +63,7 @@ class Loop {
   private:
     int epoll_ = epoll_create1(EPOLL_CLOEXEC);
     std::vector<PGconn*> slots_;
+    const char* sslmode_;
     std::vector<std::string> ports_;
     std::size_t next_port_ = 0;
 
@@ -73,7 +75,7 @@ class Loop {
     }
 
     void begin(PGconn*& slot) {
-        slot = start(ports_[next_port_].c_str());
+        slot = start(ports_[next_port_].c_str(), sslmode_);
         next_port_ = (next_port_ + 1) % ports_.size();
         wait(slot, EPOLL_CTL_ADD, EPOLLOUT);
     }
@@ -101,12 +103,13 @@ class Loop {
 
 int main(int argc, char** argv) {
     using namespace pgpulse::bench;
-    if (argc != 5) usage("bare_ping_loop", "FIRST_PORT PORTS IN_FLIGHT SECONDS");
+    if (argc != 5 && argc != 6) usage("bare_ping_loop", "FIRST_PORT PORTS IN_FLIGHT SECONDS [SSLMODE]");
     const long ports = whole_number("PORTS", argv[2], 1, 1000);
     const long first = whole_number("FIRST_PORT", argv[1], 1, 65536 - ports);
     const long in_flight = whole_number("IN_FLIGHT", argv[3], 1, 10'000);
     const long seconds = whole_number("SECONDS", argv[4], 1, 3600);
-    Loop loop{static_cast<std::size_t>(in_flight), static_cast<int>(first), static_cast<int>(ports)};
+    Loop loop{static_cast<std::size_t>(in_flight), static_cast<int>(first), static_cast<int>(ports),
+              argc == 6 ? argv[5] : "disable"};
     const Stretch stretch;
     stretch.print(loop.run(stretch, static_cast<double>(seconds)));
 }

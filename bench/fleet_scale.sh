@@ -39,6 +39,7 @@ start_probe() {
 
 begin
 start_nats
+# shellcheck disable=SC2119 # it has none
 start_fake_postgres
 start_probe
 empty=$(resident_kib "$probe")

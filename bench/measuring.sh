@@ -77,11 +77,55 @@ start_nats() {
     await nats-server nats-server curl -sf http://127.0.0.1:8222/varz
 }
 
+# start_fake_postgres [CERTIFICATE KEY]
 first_target_port=20000
 target_ports=10
 start_fake_postgres() {
-    start fake_postgres "$other_core" "$programs/fake_postgres" "$first_target_port" "$target_ports"
+    start fake_postgres "$other_core" "$programs/fake_postgres" "$first_target_port" "$target_ports" "$@"
     await fake_postgres fake_postgres grep -q listening "$work/log/fake_postgres"
+}
+
+# A certificate and its key, $work/server.crt and $work/server.key.
+make_certificate() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+        -keyout "$work/server.key" -out "$work/server.crt" >"$work/log/openssl" 2>&1 || die "openssl: $(tail -n1 "$work/log/openssl")"
+}
+
+# As root PostgreSQL's programs refuse to run.
+as_postgres() { if ((EUID == 0)); then runuser -u postgres -- "$@"; else "$@"; fi; }
+
+# A real server; its postmaster's id is in $postmaster.
+# start_postgres SETTING...
+database_port=25432
+start_postgres() {
+    local folder=$work/database programs_of_postgres
+    local -a command=()
+    programs_of_postgres=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n1) || die 'no /usr/lib/postgresql/*/bin'
+    chmod 711 "$work"
+    mkdir "$folder"
+    if ((EUID == 0)); then
+        chown postgres "$folder"
+        command=(runuser -u postgres --)
+    fi
+    as_postgres "$programs_of_postgres/initdb" --auth=trust --no-sync -D "$folder" >"$work/log/initdb" 2>&1 || die "$(tail -n1 "$work/log/initdb")"
+    # Without autovacuum and its like nothing runs but what is measured.
+    printf '%s\n' "port = $database_port" "listen_addresses = '127.0.0.1'" "unix_socket_directories = ''" \
+        'autovacuum = off' 'fsync = off' "$@" >>"$folder/postgresql.conf"
+    if [[ -f $work/server.key ]]; then
+        install -m 600 "$work/server.key" "$work/server.crt" "$folder"
+        if ((EUID == 0)); then chown postgres "$folder/server.key" "$folder/server.crt"; fi
+        echo 'ssl = on' >>"$folder/postgresql.conf"
+    fi
+    start postgres "$other_core" "${command[@]}" "$programs_of_postgres/postgres" -D "$folder"
+    await postgres postgres grep -q 'ready to accept connections' "$work/log/postgres"
+    postmaster=$(head -n1 "$folder/postmaster.pid")
+}
+
+# How many pings of a worker went `fresh`, or by its `session`s.
+# pings_by PORT VIA
+pings_by() {
+    curl -sf "http://127.0.0.1:$1/metrics" | awk -v via="via=\"$2\"" '
+        index($0, "pgpulse_probe_pings_total{") == 1 && index($0, via) { sum += $NF } END { printf "%d", sum }'
 }
 
 # The CPU seconds, of user and system and of all threads, that a process has used.

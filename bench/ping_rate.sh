@@ -22,6 +22,7 @@ probe_is_busy() { (($(probe_pings) > 10000)); }
 begin
 pg_isready=$(compgen -G '/usr/lib/postgresql/*/bin/pg_isready' | sort -V | tail -n1) || die 'no /usr/lib/postgresql/*/bin/pg_isready'
 start_nats
+# shellcheck disable=SC2119 # it has none
 start_fake_postgres
 "$programs/define_targets" "$nats_url" "$targets" "$first_target_port" "$target_ports" "$interval_ms" >"$work/log/define_targets" 2>&1 ||
     die "$(tail -n1 "$work/log/define_targets")"

@@ -12,28 +12,7 @@ rounds=3
 stretch=8
 interval_ms=50
 sessions=20
-database_port=25432
 probe_port=9187
-
-# As root PostgreSQL's programs refuse to run.
-as_postgres() { if ((EUID == 0)); then runuser -u postgres -- "$@"; else "$@"; fi; }
-
-start_postgres() {
-    local folder=$work/database programs_of_postgres
-    programs_of_postgres=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n1) || die 'no /usr/lib/postgresql/*/bin'
-    chmod 711 "$work"
-    mkdir "$folder"
-    if ((EUID == 0)); then chown postgres "$folder"; fi
-    as_postgres "$programs_of_postgres/initdb" --auth=trust --no-sync -D "$folder" >"$work/log/initdb" 2>&1 || die "$(tail -n1 "$work/log/initdb")"
-    # Without autovacuum and its like nothing runs but what is measured.
-    printf '%s\n' "port = $database_port" "listen_addresses = '127.0.0.1'" "unix_socket_directories = ''" \
-        'autovacuum = off' 'fsync = off' >>"$folder/postgresql.conf"
-    started_as=(as_postgres)
-    ((EUID == 0)) && started_as=(runuser -u postgres --)
-    start postgres "$other_core" "${started_as[@]}" "$programs_of_postgres/postgres" -D "$folder"
-    await postgres postgres grep -q 'ready to accept connections' "$work/log/postgres"
-    postmaster=$(head -n1 "$folder/postmaster.pid")
-}
 
 # CPU ticks of the postmaster, of its living children and of those that have ended.
 server_ticks() {
@@ -61,9 +40,8 @@ define() {
     printf '{"targets": [%s]}\n' "$list" >"$work/targets.json"
     kill -HUP "$probe"
 }
-count_of() { curl -sf "http://127.0.0.1:$probe_port/metrics" | awk -v via="via=\"$1\"" 'index($0, "pgpulse_probe_pings_total{") == 1 && index($0, via) { sum += $NF } END { printf "%d", sum }'; }
 all_open() { (($(metric "$probe_port" pgpulse_probe_sessions) == sessions)); }
-goes_by() { local before=$1; (($(count_of "$2") > before + 60)); }
+goes_by() { local before=$1; (($(pings_by "$probe_port" "$2") > before + 60)); }
 
 # Microseconds of CPU a second without any target, of the server and of the worker.
 measure_idle() {
@@ -77,16 +55,17 @@ measure_idle() {
 # One stretch: microseconds of the server's and of the worker's CPU a ping of kind $1.
 measure() {
     local via=$1 pings ticks cpu at seconds
-    await 'pings' pgpulse-probe goes_by "$(count_of "$via")" "$via"
-    pings=$(count_of "$via") ticks=$(server_ticks) cpu=$(cpu_of "$probe") at=$(now)
+    await 'pings' pgpulse-probe goes_by "$(pings_by "$probe_port" "$via")" "$via"
+    pings=$(pings_by "$probe_port" "$via") ticks=$(server_ticks) cpu=$(cpu_of "$probe") at=$(now)
     sleep "$stretch"
-    pings=$(($(count_of "$via") - pings)) seconds=$(calc "$(now) - $at")
+    pings=$(($(pings_by "$probe_port" "$via") - pings)) seconds=$(calc "$(now) - $at")
     server_us=$(calc "(($(server_ticks) - $ticks) / $(getconf CLK_TCK) * 1e6 - $idle_server_us * $seconds) / $pings")
     worker_us=$(calc "(($(cpu_of "$probe") - $cpu) * 1e6 - $idle_worker_us * $seconds) / $pings")
 }
 
 begin
 start_nats
+# shellcheck disable=SC2119 # it has none
 start_postgres
 echo '{"targets": []}' >"$work/targets.json"
 start pgpulse-probe "$subject_core" "$bin/pgpulse-probe" --nats "$nats_url" --id bench --http "127.0.0.1:$probe_port" \
