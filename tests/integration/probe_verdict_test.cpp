@@ -3,12 +3,13 @@
 #include "tests/support/consul_agent.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/postgres_server.hpp"
+#include "tests/support/postgres_session.hpp"
+#include "tests/support/pq_ping.hpp"
 #include "tests/support/tcp_peer.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
-#include <libpq-fe.h>
 #include <prometheus/registry.h>
 
 #include <csignal>
@@ -28,55 +29,9 @@ using contract::Verdict;
 using support::PostgresAuth;
 using support::PostgresServer;
 using support::PostgresServerOptions;
-
-Verdict verdict_of(PGPing ping) {
-    switch (ping) {
-        case PQPING_OK:
-            return Verdict::accepting;
-        case PQPING_REJECT:
-            return Verdict::rejecting;
-        case PQPING_NO_RESPONSE:
-            return Verdict::no_response;
-        default:
-            return Verdict::not_attempted;
-    }
-}
-
-/// pg_isready's judgement, by libpq's own blocking function.
-Verdict pq_ping(const contract::TargetDefinition& target) {
-    const std::string port = std::to_string(target.port);
-    const std::string sslmode{to_string(target.sslmode)};
-    const std::array keywords{"host",
-                              "port",
-                              "user",
-                              "dbname",
-                              "sslmode",
-                              "gssencmode",
-                              "passfile",
-                              "connect_timeout",
-                              static_cast<const char*>(nullptr)};
-    const std::array values{target.address.c_str(),
-                            port.c_str(),
-                            target.user.c_str(),
-                            target.database.c_str(),
-                            sslmode.c_str(),
-                            "disable",
-                            "/nonexistent/.pgpass",
-                            "2",
-                            static_cast<const char*>(nullptr)};
-    return verdict_of(PQpingParams(keywords.data(), values.data(), 0));
-}
-
-contract::TargetDefinition at_port(std::uint16_t port) {
-    contract::TargetDefinition target;
-    target.name = target.service = "db1";
-    target.address = "127.0.0.1";
-    target.port = port;
-    target.interval = 100ms;
-    target.fast_interval = 50ms;
-    target.timeout = 2s;  // as PQping's below: a loaded machine must not make the two differ
-    return target;
-}
+using support::PostgresSession;
+using support::pq_ping;
+using support::target_at_port;
 
 class ProbeVerdict : public testing::Test {
   protected:
@@ -97,7 +52,7 @@ class ProbeVerdict : public testing::Test {
     /// When a ping started at the latest.
     static Mono started(const Ping& ping) {
         const Mono ended{std::chrono::milliseconds{ping.mono_ms}};
-        if (ping.reason == Reason::timeout) return ended - at_port(0).timeout;
+        if (ping.reason == Reason::timeout) return ended - target_at_port(0).timeout;
         return ended - std::chrono::microseconds{ping.rtt_us.value_or(0)};
     }
 
@@ -142,19 +97,6 @@ class ProbeVerdict : public testing::Test {
     }
 };
 
-/// A session with the server that lasts as long as this object.
-class Session {
-  public:
-    explicit Session(const PostgresServer& server)
-        : connection_(PQconnectdb(server.conninfo().c_str()), &PQfinish) {
-        if (PQstatus(connection_.get()) != CONNECTION_OK)
-            throw std::runtime_error(PQerrorMessage(connection_.get()));
-    }
-
-  private:
-    std::unique_ptr<PGconn, decltype(&PQfinish)> connection_;
-};
-
 /// An empty file that the server may write, whoever it runs as.
 void touch(const std::filesystem::path& file) {
     std::ofstream{file}.close();
@@ -163,7 +105,7 @@ void touch(const std::filesystem::path& file) {
 
 TEST_F(ProbeVerdict, AcceptingUnderTrust) {
     PostgresServer server;
-    const Ping ping = expect(at_port(server.port()), Verdict::accepting, Reason::ok);
+    const Ping ping = expect(target_at_port(server.port()), Verdict::accepting, Reason::ok);
     EXPECT_TRUE(ping.rtt_us);
     EXPECT_EQ(ping.sqlstate, "");
     EXPECT_EQ(ping.via, contract::Via::fresh);
@@ -171,7 +113,7 @@ TEST_F(ProbeVerdict, AcceptingUnderTrust) {
 
 TEST_F(ProbeVerdict, AcceptingUnderScramWithoutAPasswordAndWithoutALogLine) {
     PostgresServer server{PostgresServerOptions{.auth = PostgresAuth::scram}};
-    expect(at_port(server.port()), Verdict::accepting, Reason::ok);
+    expect(target_at_port(server.port()), Verdict::accepting, Reason::ok);
     const std::string log = server.log();
     for (int i = 0; i < 10; ++i) EXPECT_EQ(next_ping().verdict, Verdict::accepting);
     EXPECT_EQ(server.log(), log);
@@ -179,21 +121,21 @@ TEST_F(ProbeVerdict, AcceptingUnderScramWithoutAPasswordAndWithoutALogLine) {
 
 TEST_F(ProbeVerdict, AcceptingWhereTheRoleDoesNotExist) {
     PostgresServer server;
-    auto target = at_port(server.port());
+    auto target = target_at_port(server.port());
     target.user = "nobody-of-this-name";
     EXPECT_EQ(expect(target, Verdict::accepting, Reason::ok).sqlstate, "28000");
 }
 
 TEST_F(ProbeVerdict, AcceptingWhereTheDatabaseDoesNotExist) {
     PostgresServer server;
-    auto target = at_port(server.port());
+    auto target = target_at_port(server.port());
     target.database = "none-of-this-name";
     EXPECT_EQ(expect(target, Verdict::accepting, Reason::ok).sqlstate, "3D000");
 }
 
 TEST_F(ProbeVerdict, AcceptingWithEveryWayToTlsTheServerHas) {
     PostgresServer server;
-    auto target = at_port(server.port());
+    auto target = target_at_port(server.port());
     for (const auto mode : {contract::SslMode::allow, contract::SslMode::prefer}) {
         target.sslmode = mode;
         expect(target, Verdict::accepting, Reason::ok);
@@ -206,7 +148,7 @@ TEST_F(ProbeVerdict, NotAttemptedWithFilesThatLibpqWillNotUse) {
     PostgresServer server{{.hba = {"host all all 127.0.0.1/32 trust"}, .tls = true}};
     const support::TempDir folder;
     const auto issued = server.authority().issue("pgpulse");
-    auto target = at_port(server.port());
+    auto target = target_at_port(server.port());
     target.sslmode = contract::SslMode::verify_full;
     target.sslrootcert = server.authority().root();
     target.sslcert = issued.certificate;
@@ -232,7 +174,7 @@ TEST_F(ProbeVerdict, NoResponseWhereTheCertificateIsAnothersOrOfAnotherName) {
                            .hba = {"host all all 127.0.0.0/8 trust"},
                            .tls = true}};
     const support::CertificateAuthority another;
-    auto target = at_port(server.port());
+    auto target = target_at_port(server.port());
     target.sslmode = contract::SslMode::verify_full;
     target.sslrootcert = another.root();
     observe(target);
@@ -253,7 +195,7 @@ TEST_F(ProbeVerdict, AcceptingWhereTheServerAsksForKerberosOverTls) {
     PostgresServer server{{.hba = {"host all postgres 127.0.0.1/32 trust",
                                    "hostssl all pgpulse 127.0.0.1/32 gss include_realm=0"},
                            .tls = true}};
-    auto target = at_port(server.port());
+    auto target = target_at_port(server.port());
     target.user = "pgpulse";
     target.sslmode = contract::SslMode::require;
     expect(target, Verdict::accepting, Reason::ok);
@@ -265,7 +207,8 @@ TEST_F(ProbeVerdict, RejectingWhileStartingUp) {
     touch(server.data_dir() / "recovery.signal");
     server.set("restore_command", "sleep 600");  // the first file that is asked for never comes
     server.launch();
-    EXPECT_EQ(expect(at_port(server.port()), Verdict::rejecting, Reason::starting_up).sqlstate, "57P03");
+    EXPECT_EQ(expect(target_at_port(server.port()), Verdict::rejecting, Reason::starting_up).sqlstate,
+              "57P03");
 }
 
 TEST_F(ProbeVerdict, RejectingOnAStandbyThatIsNotHot) {
@@ -274,21 +217,23 @@ TEST_F(ProbeVerdict, RejectingOnAStandbyThatIsNotHot) {
     touch(server.data_dir() / "standby.signal");
     server.set("hot_standby", "off");
     server.launch();
-    EXPECT_EQ(expect(at_port(server.port()), Verdict::rejecting, Reason::in_recovery).sqlstate, "57P03");
+    EXPECT_EQ(expect(target_at_port(server.port()), Verdict::rejecting, Reason::in_recovery).sqlstate,
+              "57P03");
 }
 
 TEST_F(ProbeVerdict, RejectingDuringASmartShutdown) {
     PostgresServer server;
-    const Session holds_it_up{server};
+    const PostgresSession holds_it_up{server};
     server.process().signal(SIGTERM);
-    EXPECT_EQ(expect(at_port(server.port()), Verdict::rejecting, Reason::shutting_down).sqlstate, "57P03");
+    EXPECT_EQ(expect(target_at_port(server.port()), Verdict::rejecting, Reason::shutting_down).sqlstate,
+              "57P03");
 }
 
 TEST_F(ProbeVerdict, AcceptingWithAllSlotsTaken) {
     PostgresServer server{PostgresServerOptions{.settings = {{"max_connections", "4"},
                                                              {"superuser_reserved_connections", "0"},
                                                              {"max_wal_senders", "0"}}}};
-    std::vector<Session> sessions;
+    std::vector<PostgresSession> sessions;
     // The connections by which the server was found ready may hold a slot a moment longer.
     ASSERT_TRUE(support::wait_until([&] {
         try {
@@ -298,37 +243,38 @@ TEST_F(ProbeVerdict, AcceptingWithAllSlotsTaken) {
         }
         return sessions.size() == 4;
     }));
-    EXPECT_EQ(expect(at_port(server.port()), Verdict::accepting, Reason::too_many_connections).sqlstate,
-              "53300");
+    EXPECT_EQ(
+        expect(target_at_port(server.port()), Verdict::accepting, Reason::too_many_connections).sqlstate,
+        "53300");
 }
 
 TEST_F(ProbeVerdict, NoResponseWhileStoppedAndAcceptingWhenContinued) {
     PostgresServer server;
     server.sigstop();
-    expect(at_port(server.port()), Verdict::no_response, Reason::timeout);
+    expect(target_at_port(server.port()), Verdict::no_response, Reason::timeout);
     server.cont();
-    expect(at_port(server.port()), Verdict::accepting, Reason::ok);
+    expect(target_at_port(server.port()), Verdict::accepting, Reason::ok);
 }
 
 TEST_F(ProbeVerdict, NoResponseWhenKilledAndAcceptingWhenStarted) {
     PostgresServer server;
-    expect(at_port(server.port()), Verdict::accepting, Reason::ok);
+    expect(target_at_port(server.port()), Verdict::accepting, Reason::ok);
     server.kill9();
-    const Ping ping = expect(at_port(server.port()), Verdict::no_response, Reason::refused);
+    const Ping ping = expect(target_at_port(server.port()), Verdict::no_response, Reason::refused);
     EXPECT_EQ(ping.rtt_us, std::nullopt);
     server.start();
-    expect(at_port(server.port()), Verdict::accepting, Reason::ok);
+    expect(target_at_port(server.port()), Verdict::accepting, Reason::ok);
 }
 
 TEST_F(ProbeVerdict, NoResponseForANameThatDoesNotResolve) {
-    auto target = at_port(5432);
+    auto target = target_at_port(5432);
     target.address = "no-such-host.invalid";
     expect(target, Verdict::no_response, Reason::dns);
 }
 
 TEST_F(ProbeVerdict, EveryAddressOfANameIsTried) {
     PostgresServer server;  // at 127.0.0.1 alone, while the name may stand for ::1 as well
-    auto target = at_port(server.port());
+    auto target = target_at_port(server.port());
     target.address = "localhost";
     expect(target, Verdict::accepting, Reason::ok);
     server.kill9();
@@ -337,12 +283,12 @@ TEST_F(ProbeVerdict, EveryAddressOfANameIsTried) {
 
 TEST_F(ProbeVerdict, NoResponseFromANatsServer) {
     support::NatsServer server;
-    expect(at_port(server.port()), Verdict::no_response, Reason::protocol);
+    expect(target_at_port(server.port()), Verdict::no_response, Reason::protocol);
 }
 
 TEST_F(ProbeVerdict, NoResponseFromAnHttpServer) {
     support::ConsulAgent server;  // waits for the end of what it takes for a request's first line
-    expect(at_port(server.http_port()), Verdict::no_response, Reason::timeout);
+    expect(target_at_port(server.http_port()), Verdict::no_response, Reason::timeout);
 }
 
 /// A message of the protocol: its type, its length by what the peer claims, what it really sends.
@@ -369,7 +315,7 @@ class ProbeVerdictOfPeer : public ProbeVerdict, public testing::WithParamInterfa
 
 TEST_P(ProbeVerdictOfPeer, IsPqPings) {
     const support::TcpPeer peer{GetParam().script};
-    expect(at_port(peer.port()), GetParam().verdict, GetParam().reason);
+    expect(target_at_port(peer.port()), GetParam().verdict, GetParam().reason);
     EXPECT_TRUE(support::wait_until([&] { return loop.turned_within(1s); }));
 }
 
