@@ -18,18 +18,7 @@ has_all() { (($(metric "$probe_port" pgpulse_probe_targets) == targets)); }
 pings() { metric "$probe_port" pgpulse_probe_pings_total; }
 went_round() { (($(pings) >= 2 * targets)); }
 
-# The counts of the lateness histogram: "le count" a line.
-lateness() {
-    curl -sf "http://127.0.0.1:$probe_port/metrics" |
-        sed -n 's/^pgpulse_probe_lateness_seconds_bucket{le="\([^"]*\)"} \(.*\)/\1 \2/p'
-}
-
-# The upper bound in seconds of the bucket that holds the quantile $1 of what came between two readings.
-quantile() {
-    paste -d ' ' <(echo "$2") <(echo "$3") | awk -v q="$1" '
-        { bound[NR] = $1; count[NR] = $4 - $2 }
-        END { for (i = 1; i <= NR; ++i) if (count[i] >= q * count[NR]) { print bound[i]; exit } }'
-}
+lateness() { histogram "$probe_port" pgpulse_probe_lateness_seconds; }
 
 start_probe() {
     start pgpulse-probe "$subject_core" "$bin/pgpulse-probe" --nats "$nats_url" --id bench --http "127.0.0.1:$probe_port"

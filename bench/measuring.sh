@@ -142,6 +142,18 @@ metric() {
                           END { printf "%.0f", sum }'
 }
 
+# The counts of a histogram without labels: "le count" a line. histogram PORT NAME
+histogram() {
+    curl -sf "http://127.0.0.1:$1/metrics" | sed -n "s/^$2_bucket{le=\"\([^\"]*\)\"} \(.*\)/\1 \2/p"
+}
+
+# The upper bound of the bucket that holds the quantile $1 of what came between two readings of a histogram.
+quantile() {
+    paste -d ' ' <(echo "$2") <(echo "$3") | awk -v q="$1" '
+        { bound[NR] = $1; count[NR] = $4 - $2 }
+        END { for (i = 1; i <= NR; ++i) if (count[i] >= q * count[NR]) { print bound[i]; exit } }'
+}
+
 now() { echo "${EPOCHREALTIME/,/.}"; }
 
 calc() { awk "BEGIN { printf \"${2:-%.6g}\", $1 }"; }

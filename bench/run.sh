@@ -2,7 +2,7 @@
 # Runs the benches and prints what they measured as one table.
 set -euo pipefail
 
-benches=(ping_rate tls_rate fleet_scale session_cost session_rate aggregator_rate consul_rate contract)
+benches=(ping_rate tls_rate fleet_scale hostile_peers session_cost session_rate aggregator_rate consul_rate contract)
 
 usage() {
     cat <<'TEXT'
@@ -15,6 +15,7 @@ Benches:
   ping_rate        pings a second on one core with the publish, and CPU a ping, against a bare libpq loop and pg_isready
   tls_rate         the same with TLS, each ping a whole handshake, against a bare libpq loop with TLS
   fleet_scale      memory a target, start and lateness of one worker with 100,000 targets
+  hostile_peers    what hostile targets cost the other targets of a worker
   session_cost     CPU of a real server by a held session, against fresh pings
   session_rate     checks of held sessions a second on one core and memory a session, without and with TLS, against a bare loop of Syncs
   aggregator_rate  pings a second folded on one core, against a bare nats.c subscriber

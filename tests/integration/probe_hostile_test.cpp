@@ -2,10 +2,10 @@
 #include "common/contract/target.hpp"
 #include "common/nats/bucket.hpp"
 #include "tests/support/daemons.hpp"
+#include "tests/support/hostile_peers.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/ping_ledger.hpp"
 #include "tests/support/postgres_server.hpp"
-#include "tests/support/tcp_peer.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
@@ -26,60 +26,8 @@ using namespace std::chrono_literals;
 using contract::Opinion;
 using contract::Ping;
 using contract::Verdict;
-using support::TcpScript;
 using support::wait_until;
 using testing::HasSubstr;
-
-/// A message of the protocol: its type, its length by what the peer claims, what it really sends.
-std::string message(char type, std::uint32_t claimed, const std::string& body) {
-    std::string text{type};
-    for (unsigned shift = 32; shift > 0; shift -= 8)
-        text += static_cast<char>(claimed >> (shift - 8) & 0xffU);
-    return text + body;
-}
-
-const std::string kAuthenticationOk = message('R', 8, std::string(4, '\0'));
-const std::string kReady = message('Z', 5, "I");
-const std::string kNoticeOfOneGigabyte = message('N', 1'000'000'000, "");
-/// One that libpq takes whole, over and over.
-const std::string kNotices = [] {
-    const std::string body = "SNOTICE" + std::string{'\0'} + "C00000" + std::string{'\0'} + "M" +
-                             std::string(4000, 'x') + std::string(2, '\0');
-    return message('N', static_cast<std::uint32_t>(body.size() + 4), body);
-}();
-
-struct Kind {
-    std::string name;
-    TcpScript script;
-    Verdict verdict;  // of a fresh ping; PQping's own would never end on some of these
-};
-
-const std::vector<Kind>& kinds() {
-    const std::string block(60'000, 'x');
-    static const std::vector<Kind> all{
-        {"silent", {}, Verdict::no_response},
-        {"garbage", {.reply = block, .forever = block}, Verdict::no_response},
-        {"tls-record", {.reply = "\x16\x03\x03\x40\x18", .forever = block}, Verdict::no_response},
-        {"first-gigabyte",
-         {.reply = message('R', 1'000'000'000, ""), .forever = block},
-         Verdict::no_response},
-        {"gigabyte",
-         {.reply = kAuthenticationOk + kNoticeOfOneGigabyte, .forever = block},
-         Verdict::accepting},
-        // Below 32 KiB a read, from which on libpq reads in a loop.
-        {"paced-gigabyte",
-         {.reply = kAuthenticationOk + kNoticeOfOneGigabyte, .forever = std::string(2000, 'x'), .pause = 1ms},
-         Verdict::accepting},
-        {"notices", {.reply = kAuthenticationOk, .forever = kNotices}, Verdict::accepting},
-        {"ready-gigabyte",
-         {.reply = kAuthenticationOk + kReady + kNoticeOfOneGigabyte, .forever = block},
-         Verdict::accepting},
-        {"byte-by-byte",
-         {.reply = "R", .forever = std::string(1, '\0'), .pause = 100ms},
-         Verdict::no_response},
-    };
-    return all;
-}
 
 constexpr int kOfEachKind = 4;
 constexpr int kHealthy = 10;
@@ -147,7 +95,7 @@ TEST_P(ProbeHostile, PeersCostLittleAndOtherTargetsNoticeNothing) {
 
     std::vector<std::unique_ptr<support::TcpPeer>> peers;
     std::vector<std::string> hostile;
-    for (const Kind& kind : kinds()) {
+    for (const support::HostileKind& kind : support::hostile_kinds()) {
         peers.push_back(std::make_unique<support::TcpPeer>(kind.script));
         for (int i = 0; i < kOfEachKind; ++i) {
             hostile.push_back(kind.name + "-" + std::to_string(i));
@@ -157,7 +105,7 @@ TEST_P(ProbeHostile, PeersCostLittleAndOtherTargetsNoticeNothing) {
     ASSERT_TRUE(wait_until([&] { return each_has(hostile, 20); }, 120s)) << probe.log();
 
     EXPECT_LT(most_resident_kib(probe) - before, kMostKib);
-    for (const Kind& kind : kinds()) {
+    for (const support::HostileKind& kind : support::hostile_kinds()) {
         for (const Ping& ping : ledger->of(kind.name + "-0")) {
             // A worker that was held up vouches for nothing.
             if (ping.via != contract::Via::fresh || ping.verdict == Verdict::inconclusive) continue;
