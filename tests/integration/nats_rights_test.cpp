@@ -140,6 +140,8 @@ TEST_F(NatsRights, OfThePageAreEnoughForEveryDaemon) {
     start_server(rights_of_the_page());
     const support::ConsulAgent consul;
     Daemon aggregator{"pgpulse-aggregator", "a1", {"--nats", server->url()}, as("aggregator-a1")};
+    // It alone may create the buckets.
+    ASSERT_TRUE(wait_until([&] { return aggregator.readiness() == 200; })) << aggregator.log();
     start_probe();
     Daemon bridge{"pgpulse-consul-bridge",
                   "b1",
