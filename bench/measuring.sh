@@ -91,34 +91,40 @@ make_certificate() {
         -keyout "$work/server.key" -out "$work/server.crt" >"$work/log/openssl" 2>&1 || die "openssl: $(tail -n1 "$work/log/openssl")"
 }
 
-# As root PostgreSQL's programs refuse to run.
-as_postgres() { if ((EUID == 0)); then runuser -u postgres -- "$@"; else "$@"; fi; }
-
-# A real server; its postmaster's id is in $postmaster.
-# start_postgres SETTING...
 database_port=25432
-start_postgres() {
-    local folder=$work/database programs_of_postgres
-    local -a command=()
-    programs_of_postgres=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n1) || die 'no /usr/lib/postgresql/*/bin'
+database=
+# As root PostgreSQL's programs refuse to run.
+as_postgres=()
+if ((EUID == 0)); then as_postgres=(runuser -u postgres --); fi
+
+# A cluster in $database, its programs in $database_programs. Its superuser is `postgres`, and everyone is trusted; it
+# speaks TLS where there is a certificate.
+# make_database SETTING...
+make_database() {
+    database=$work/database
+    database_programs=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n1) || die 'no /usr/lib/postgresql/*/bin'
     chmod 711 "$work"
-    mkdir "$folder"
-    if ((EUID == 0)); then
-        chown postgres "$folder"
-        command=(runuser -u postgres --)
-    fi
-    as_postgres "$programs_of_postgres/initdb" --auth=trust --no-sync -D "$folder" >"$work/log/initdb" 2>&1 || die "$(tail -n1 "$work/log/initdb")"
+    mkdir "$database"
+    if ((EUID == 0)); then chown postgres "$database"; fi
+    "${as_postgres[@]}" "$database_programs/initdb" --auth=trust --username=postgres --no-sync -D "$database" >"$work/log/initdb" 2>&1 ||
+        die "$(tail -n1 "$work/log/initdb")"
     # Without autovacuum and its like nothing runs but what is measured.
     printf '%s\n' "port = $database_port" "listen_addresses = '127.0.0.1'" "unix_socket_directories = ''" \
-        'autovacuum = off' 'fsync = off' "$@" >>"$folder/postgresql.conf"
+        'autovacuum = off' 'fsync = off' "$@" >>"$database/postgresql.conf"
     if [[ -f $work/server.key ]]; then
-        install -m 600 "$work/server.key" "$work/server.crt" "$folder"
-        if ((EUID == 0)); then chown postgres "$folder/server.key" "$folder/server.crt"; fi
-        echo 'ssl = on' >>"$folder/postgresql.conf"
+        install -m 600 "$work/server.key" "$work/server.crt" "$database"
+        if ((EUID == 0)); then chown postgres "$database/server.key" "$database/server.crt"; fi
+        echo 'ssl = on' >>"$database/postgresql.conf"
     fi
-    start postgres "$other_core" "${command[@]}" "$programs_of_postgres/postgres" -D "$folder"
+}
+
+# A real server; its first process is $postmaster.
+# start_postgres SETTING...
+start_postgres() {
+    make_database "$@"
+    start postgres "$other_core" "${as_postgres[@]}" "$database_programs/postgres" -D "$database"
     await postgres postgres grep -q 'ready to accept connections' "$work/log/postgres"
-    postmaster=$(head -n1 "$folder/postmaster.pid")
+    postmaster=$(head -n1 "$database/postmaster.pid")
 }
 
 # How many pings of a worker went `fresh`, or by its `session`s.

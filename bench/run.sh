@@ -2,13 +2,13 @@
 # Runs the benches and prints what they measured as one table.
 set -euo pipefail
 
-benches=(ping_rate tls_rate fleet_scale hostile_peers session_cost session_rate aggregator_rate consul_rate contract)
+benches=(ping_rate tls_rate fleet_scale hostile_peers session_cost session_rate crash_to_state aggregator_rate consul_rate contract)
 
 usage() {
     cat <<'TEXT'
 Usage: bench/run.sh [--first] [NAME...]
 
-Installs what is missing, builds the release preset, runs the named benches (default: all, about ten minutes) and
+Installs what is missing, builds the release preset, runs the named benches (default: all, about twelve minutes) and
 prints a table: what was measured, the baseline of the same run, their ratio, the goal and whether it is met.
 
 Benches:
@@ -18,6 +18,7 @@ Benches:
   hostile_peers    what hostile targets cost the other targets of a worker
   session_cost     CPU of a real server by a held session, against fresh pings
   session_rate     checks of held sessions a second on one core and memory a session, without and with TLS, against a bare loop of Syncs
+  crash_to_state   from a server's kill -9 to the ping and to the transition on NATS, against fresh pings
   aggregator_rate  pings a second folded on one core, against a bare nats.c subscriber
   consul_rate      transitions a second into Consul, against sequential requests
   contract         CPU to encode, decode and tally one ping
