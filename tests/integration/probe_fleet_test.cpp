@@ -3,6 +3,7 @@
 #include "common/contract/target.hpp"
 #include "common/nats/bucket.hpp"
 #include "common/nats/subscription.hpp"
+#include "tests/support/coverage_ledger.hpp"
 #include "tests/support/daemons.hpp"
 #include "tests/support/free_port.hpp"
 #include "tests/support/nats_server.hpp"
@@ -28,7 +29,9 @@ namespace pgpulse {
 namespace {
 
 using namespace std::chrono_literals;
+using support::CoverageLedger;
 using support::Daemon;
+using support::mono_ms;
 using support::wait_until;
 using testing::HasSubstr;
 
@@ -37,108 +40,6 @@ constexpr auto kInterval = 1000ms;
 constexpr auto kFresh = 3000ms;
 constexpr int kPairs = 300;
 constexpr int kLone = 30;
-
-std::int64_t now_ms() {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(
-               std::chrono::steady_clock::now().time_since_epoch())
-        .count();
-}
-
-/// Which worker pinged which target when.
-class CoverageLedger {
-  public:
-    using Owners = std::map<std::string, std::set<std::string>>;
-
-    explicit CoverageLedger(nats::Connection& connection)
-        : subscription_(nats::Subscription::open(connection, std::string{contract::kAllPings},
-                                                 [this](const nats::Message& message) { take(message); })
-                            .value()) {}
-
-    /// Of each target the workers that pinged it lately.
-    Owners owners() {
-        const std::lock_guard lock{mutex_};
-        const std::int64_t since = now_ms() - kFresh.count();
-        Owners owners;
-        for (const auto& [target, by_worker] : newest_) {
-            for (const auto& [worker, at] : by_worker) {
-                if (at >= since) owners[target].insert(worker);
-            }
-        }
-        return owners;
-    }
-
-    /// The longest time in which nobody pinged the target: from its last ping before then on.
-    std::int64_t longest_gap(const std::string& target, std::int64_t since) {
-        const std::lock_guard lock{mutex_};
-        std::vector<std::int64_t> times = times_[target];
-        std::ranges::sort(times);
-        const auto first = std::ranges::lower_bound(times, since);
-        if (first != times.begin()) times.erase(times.begin(), std::prev(first));
-        std::int64_t longest = 0;
-        for (std::size_t i = 1; i < times.size(); ++i) longest = std::max(longest, times[i] - times[i - 1]);
-        return longest;
-    }
-
-    std::size_t pings(const std::string& target, const std::string& worker) {
-        const std::lock_guard lock{mutex_};
-        return counts_[{target, worker}];
-    }
-
-    std::optional<contract::Ping> newest(const std::string& target, const std::string& worker) {
-        const std::lock_guard lock{mutex_};
-        const auto it = last_.find({target, worker});
-        return it == last_.end() ? std::nullopt : std::optional{it->second};
-    }
-
-    /// How long before the worker's newest ping of the target the one before it ended; 0 where there is none.
-    std::int64_t newest_distance(const std::string& target, const std::string& worker) {
-        const std::lock_guard lock{mutex_};
-        return distances_[{target, worker}];
-    }
-
-    /// The number of the worker's newest ping, of whichever target.
-    std::uint64_t newest_seq(const std::string& worker) {
-        const std::lock_guard lock{mutex_};
-        return newest_seq_[worker];
-    }
-
-    /// When the worker's first ping of the target ended that nobody answered.
-    std::optional<std::int64_t> first_failure(const std::string& target, const std::string& worker) {
-        const std::lock_guard lock{mutex_};
-        const auto it = first_failures_.find({target, worker});
-        return it == first_failures_.end() ? std::nullopt : std::optional{it->second};
-    }
-
-  private:
-    using Pair = std::pair<std::string, std::string>;
-
-    std::mutex mutex_;
-    std::map<std::string, std::uint64_t> newest_seq_;
-    std::map<Pair, std::int64_t> first_failures_;
-    std::map<std::string, std::vector<std::int64_t>> times_;
-    std::map<std::string, std::map<std::string, std::int64_t>> newest_;
-    std::map<Pair, std::size_t> counts_;
-    std::map<Pair, contract::Ping> last_;
-    std::map<Pair, std::int64_t> distances_;
-    std::unique_ptr<nats::Subscription> subscription_;
-
-    void take(const nats::Message& message) {
-        const auto ping = contract::decode_ping(nats::subject_of(message), nats::payload_of(message));
-        if (!ping) return;
-        const std::lock_guard lock{mutex_};
-        times_[ping->target].push_back(ping->mono_ms);
-        newest_[ping->target][ping->worker] = ping->mono_ms;
-        ++counts_[{ping->target, ping->worker}];
-        const Pair pair{ping->target, ping->worker};
-        if (const auto last = last_.find(pair); last != last_.end())
-            distances_[pair] = ping->mono_ms - last->second.mono_ms;
-        last_.insert_or_assign(pair, *ping);
-        std::uint64_t& seq = newest_seq_[ping->worker];
-        seq = std::max(seq, ping->seq);
-        if (ping->verdict == contract::Verdict::no_response)
-            first_failures_.try_emplace({ping->target, ping->worker}, ping->mono_ms);
-    }
-};
 
 class ProbeFleet : public testing::Test {
   protected:
@@ -155,7 +56,7 @@ class ProbeFleet : public testing::Test {
         bucket.name = contract::kTargetsBucket;
         bucket.history = 8;
         ASSERT_TRUE(nats::ensure_bucket(*connection, bucket));
-        ledger = std::make_unique<CoverageLedger>(*connection);
+        ledger = std::make_unique<CoverageLedger>(*connection, kFresh);
     }
 
     void define(const std::string& name, std::uint16_t port, std::uint32_t observers,
@@ -230,7 +131,7 @@ TEST_F(ProbeFleet, NoTargetWithTwoObserversGoesUnobservedWhenAWorkerIsKilledStop
     for (const char* id : {"w1", "w2", "w3"}) start(id);
     ASSERT_TRUE(becomes_covered_by({"w1", "w2", "w3"})) << logs();
 
-    std::int64_t since = now_ms();
+    std::int64_t since = mono_ms();
     workers["w3"]->kill9();
     ASSERT_TRUE(becomes_covered_by({"w1", "w2"})) << logs();
     // What a target without a second observer goes through is what nobody with one may.
@@ -238,12 +139,12 @@ TEST_F(ProbeFleet, NoTargetWithTwoObserversGoesUnobservedWhenAWorkerIsKilledStop
     EXPECT_GT(without_cover, 1000) << "the dead worker's targets were missed for about a TTL";
     EXPECT_LT(worst_gap("pair-", kPairs, since), without_cover) << logs();
 
-    since = now_ms();
+    since = mono_ms();
     workers["w3"]->start();
     ASSERT_TRUE(becomes_covered_by({"w1", "w2", "w3"})) << logs();
     EXPECT_LT(worst_gap("pair-", kPairs, since), without_cover) << logs();
 
-    since = now_ms();
+    since = mono_ms();
     ASSERT_EQ(workers["w2"]->stop(), 0) << logs();
     ASSERT_TRUE(becomes_covered_by({"w1", "w3"})) << logs();
     EXPECT_LT(worst_gap("pair-", kPairs, since), without_cover) << logs();
@@ -252,7 +153,7 @@ TEST_F(ProbeFleet, NoTargetWithTwoObserversGoesUnobservedWhenAWorkerIsKilledStop
     workers["w2"]->start();
     ASSERT_TRUE(becomes_covered_by({"w1", "w2", "w3"})) << logs();
 
-    since = now_ms();
+    since = mono_ms();
     workers["w1"]->process().stop();
     ASSERT_TRUE(becomes_covered_by({"w2", "w3"})) << logs();
     workers["w1"]->process().cont();
