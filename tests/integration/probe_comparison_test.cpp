@@ -117,9 +117,9 @@ class Situations {
         .tls = true}};
     support::CertificateAuthority another_authority_;
     const std::uint16_t nobody_ = support::free_port();
-    PgBouncer dead_end_{nobody_, PostgresAuth::scram, "a password"};
-    PgBouncer open_dead_end_{nobody_, PostgresAuth::trust, "a password"};
-    PgBouncer pooler_{scram_.server().port(), PostgresAuth::trust, PostgresServerOptions{}.password};
+    PgBouncer dead_end_{{.backend = nobody_}};
+    PgBouncer open_dead_end_{{.backend = nobody_, .auth = PostgresAuth::trust}};
+    PgBouncer pooler_{{.backend = scram_.server().port(), .auth = PostgresAuth::trust}};
     std::vector<std::unique_ptr<TcpPeer>> peers_;
     std::vector<Situation> all_;
 

@@ -1,8 +1,11 @@
 // The fixtures for servers, folders and ports: what they promise is what every other test rests on.
 #include "tests/support/consul_agent.hpp"
 #include "tests/support/consul_watch.hpp"
+#include "tests/support/distance.hpp"
 #include "tests/support/free_port.hpp"
 #include "tests/support/nats_server.hpp"
+#include "tests/support/network_namespace.hpp"
+#include "tests/support/pgbouncer.hpp"
 #include "tests/support/postgres_server.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/tcp_peer.hpp"
@@ -12,6 +15,7 @@
 #include <gtest/gtest.h>
 #include <libpq-fe.h>
 
+#include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
@@ -68,6 +72,35 @@ PGPing ping(std::uint16_t port, const std::string& more = "") {
         ("host=127.0.0.1 user=postgres sslmode=disable gssencmode=disable passfile=/nonexistent port=" +
          std::to_string(port) + " " + more)
             .c_str());
+}
+
+TEST(PgBouncer, AnswersAPing) {
+    const PgBouncer pooler;
+    EXPECT_EQ(ping(pooler.port()), PQPING_OK) << pooler.log();
+}
+
+TEST(Distance, DelaysWhatItCarriesEachWay) {
+    const PgBouncer pooler;
+    constexpr std::chrono::milliseconds one_way{300};
+    const Distance distance{pooler.port(), one_way};
+    const auto began = std::chrono::steady_clock::now();
+    EXPECT_EQ(ping(distance.port()), PQPING_OK);
+    EXPECT_GE(std::chrono::steady_clock::now() - began, 2 * one_way);
+}
+
+TEST(NetworkNamespace, HoldsWhatIsStartedOnAVisitAndNothingElse) {
+    const NetworkNamespace here;
+    const NetworkNamespace there;
+    here.connect(there, "cable", "10.231.0.1", "10.231.0.2");
+    const auto interfaces = [] { return run_to_end({"ip", "-brief", "address"}).out; };
+    {
+        const NetworkNamespace::Visit visit{there};
+        const TcpPeer peer{{.end = TcpScript::End::reset}};
+        EXPECT_EQ(ping(peer.port()), PQPING_NO_RESPONSE);
+        EXPECT_EQ(peer.accepted(), 1) << "a thread started on a visit is there";
+        EXPECT_THAT(interfaces(), testing::HasSubstr("10.231.0.2/30"));
+    }
+    EXPECT_THAT(interfaces(), testing::Not(testing::HasSubstr("10.231.0.2/30"))) << "home again";
 }
 
 TEST(TcpPeer, SaysNothingHangsUpResetsOrTalksGarbage) {

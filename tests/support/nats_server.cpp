@@ -45,7 +45,7 @@ std::string greeting(std::uint16_t port) {
 NatsServer::NatsServer(const NatsServerOptions& options)
     : port_(options.port != 0 ? options.port : free_port()) {
     std::ofstream config{folder_ / "nats.conf"};
-    config << "listen: \"127.0.0.1:" << port_ << "\"\n"
+    config << "listen: \"" << options.host << ":" << port_ << "\"\n"
            << "jetstream { store_dir: " << store_dir() << ", max_file_store: 4G, max_memory_store: 256M }\n"
            << options.extra_config << '\n';
     config.close();

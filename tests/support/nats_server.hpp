@@ -13,11 +13,13 @@ namespace pgpulse::support {
 struct NatsServerOptions {
     /// 0: a free one.
     std::uint16_t port = 0;
+    /// Where it listens.
+    std::string host = "127.0.0.1";
     /// Lines added to the configuration file: accounts, a cluster, limits, TLS.
     std::string extra_config = {};
 };
 
-/// A real nats-server with JetStream on files, at 127.0.0.1. Its port and its store stay the same over
+/// A real nats-server with JetStream on files, reachable at 127.0.0.1. Its port and its store stay the same over
 /// restarts.
 class NatsServer {
   public:

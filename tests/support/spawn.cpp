@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,6 +101,7 @@ struct Prepared {
     int out;
     int err;
     int report;
+    int network;
     pid_t parent;
 };
 
@@ -112,6 +115,9 @@ constexpr int report_fd = 3;
         ::_exit(127);
     };
     ::setpgid(0, 0);
+    if (prepared.network >= 0 && ::setns(prepared.network, CLONE_NEWNET) != 0) {
+        fail(prepared.report);
+    }
     // Copies above the range that is written next, so that no source is overwritten before it is read.
     const int in = ::fcntl(prepared.in, F_DUPFD, 10);
     const int out = ::fcntl(prepared.out, F_DUPFD, 10);
@@ -154,6 +160,18 @@ constexpr int report_fd = 3;
     ::execve(prepared.program, prepared.argv, prepared.envp);
     fail(report_fd);
     ::_exit(127);
+}
+
+/// This thread's network namespace; closed where the system shows none.
+FileDescriptor own_network() {
+    return FileDescriptor{::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)};
+}
+
+bool same_file(const FileDescriptor& a, const FileDescriptor& b) {
+    struct stat of_a{};
+    struct stat of_b{};
+    return ::fstat(a.get(), &of_a) == 0 && ::fstat(b.get(), &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
+           of_a.st_ino == of_b.st_ino;
 }
 
 std::vector<std::string> merged_environment(
@@ -199,7 +217,8 @@ pid_t spawn(const SpawnRequest& request) {
     const auto argv = pointers(request.argv);
     const auto envp = pointers(environment);
     const auto identity = request.user.empty() ? Identity{} : look_up(request.user);
-    const Prepared prepared{
+    const FileDescriptor network = own_network();
+    Prepared prepared{
         .program = request.program.c_str(),
         .argv = argv.data(),
         .envp = envp.data(),
@@ -210,8 +229,12 @@ pid_t spawn(const SpawnRequest& request) {
         .out = request.out,
         .err = request.err,
         .report = report_in.get(),
+        .network = -1,
         .parent = ::getpid()};
-    const pid_t pid = SpawningThread::instance().run(std::packaged_task<pid_t()>{[&prepared] {
+    const pid_t pid = SpawningThread::instance().run(std::packaged_task<pid_t()>{[&prepared, &network] {
+        // Only who has the right to may enter a namespace, be it the one that it is in.
+        const FileDescriptor here = own_network();
+        if (network && here && !same_file(network, here)) prepared.network = network.get();
         const pid_t child = ::fork();
         if (child == 0) {
             become(prepared);

@@ -23,7 +23,7 @@ struct SpawnRequest {
 };
 
 /// Starts a process in a group of its own which the kernel kills when this process dies, with no descriptor
-/// open but the three named. Returns its process id once the program runs; throws std::system_error naming it
+/// open but the three named, in the caller's network namespace. Returns its process id once the program runs; throws std::system_error naming it
 /// otherwise. May be called from any thread, also from one that ends before the child does.
 pid_t spawn(const SpawnRequest& request);
 
