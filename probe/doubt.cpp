@@ -89,9 +89,15 @@ void Doubt::answered(bool any, Mono now) {
     if (any) {
         answered_ = now;
         question_due_ = false;
+        if (std::exchange(blind_, false)) {
+            sighted_ = now;
+            begun_ = true;
+            for (Target& target : targets_) target.failing = target.failing && target.doubted;
+        }
         if (suspect_) end();
         return;
     }
+    blind_ = true;
     if (!suspect_) begin(now, kAskInterval);
     question_due_ = true;
 }

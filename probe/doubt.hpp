@@ -34,6 +34,9 @@
 //   references_decide     With references suspicion lasts as long as none of them answers: one that does ends
 //                         it at once, and what fails is believed. With references, fewer than kFewest targets
 //                         are doubted as well, until one has answered.
+//   blind_until_then      Where a question has found no reference and a later one does, the observer was blind
+//                         in between: failing rows begin anew, and a ping that started before the answer and
+//                         fails softly says nothing, when it ends after it too.
 namespace pgpulse::probe {
 
 class Doubt {
@@ -76,8 +79,12 @@ class Doubt {
     void answered(bool any, Mono now);
 
     [[nodiscard]] bool suspect() const { return suspect_; }
-    /// Whether suspicion began since the last call: failing rows are to begin anew.
+    /// Whether suspicion began, or the observer turned out to have been blind, since the last call: failing
+    /// rows are to begin anew.
     bool takes_beginning();
+
+    /// Whether a soft failure of a ping that started then is known to be the observer's own.
+    [[nodiscard]] bool blind_at(Mono started) const { return started < sighted_; }
 
     /// Whether the target was failing when suspicion ended and has not succeeded since: its failures stand.
     [[nodiscard]] bool believed(TargetIndex target) const;
@@ -127,6 +134,8 @@ class Doubt {
     bool question_due_ = false;  // one is to be asked as soon as the last one is old enough
     Mono asked_ = Mono::min();
     Mono answered_ = Mono::min();  // when a reference answered last
+    bool blind_ = false;           // the newest question found none
+    Mono sighted_ = Mono::min();   // when blindness ended last
     std::vector<Target> targets_;
     std::deque<Ended> ended_;  // in the order of time, of the longest window so far
     std::chrono::nanoseconds longest_window_ = kWindow;

@@ -306,8 +306,11 @@ Finding Worker::take(TargetIndex index, const InFlight& in_flight, const PingRes
     Target& target = targets_[index];
     const contract::TargetDefinition& definition = target.definition;
     const bool held_up = target.opinion.opinion() == contract::Opinion::up && !target.opinion.failing();
-    const bool decides = weigh(index, in_flight, result, now);
-    target.opinion.feed(result.verdict, in_flight.started, {definition.rise, definition.fall}, decides);
+    const bool blind = is_soft_failure(result) && doubt_.blind_at(in_flight.started);
+    if (!blind) {
+        const bool decides = weigh(index, in_flight, result, now);
+        target.opinion.feed(result.verdict, in_flight.started, {definition.rise, definition.fall}, decides);
+    }
     schedule_.confirm(index, left_to_confirm(target.opinion), now);
 
     Finding finding;
@@ -326,7 +329,7 @@ Finding Worker::take(TargetIndex index, const InFlight& in_flight, const PingRes
     ping.via = in_flight.check || facts != nullptr ? contract::Via::session : contract::Via::fresh;
     ping.opinion = target.opinion.opinion();
     ping.streak = target.opinion.streak();
-    ping.suspect = doubt_.suspect() && is_soft_failure(result);
+    ping.suspect = blind || (doubt_.suspect() && is_soft_failure(result));
     if (facts != nullptr) {
         ping.role = facts->role;
         ping.writable = facts->writable;

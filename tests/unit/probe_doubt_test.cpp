@@ -308,6 +308,35 @@ TEST_F(DoubtTest, ReferencesDecideForAsLongAsTheirAnswerCounts) {
     EXPECT_TRUE(doubt.suspect());
 }
 
+TEST_F(DoubtTest, BlindUntilThenTheRowsBeginAnew) {
+    Doubt doubt{true};
+    all_answer(doubt, 10);
+    fail_together(doubt, 10);
+    ASSERT_TRUE(doubt.takes_beginning());
+    ASSERT_TRUE(doubt.takes_question(now));
+    doubt.answered(false, now);
+    now += 250ms;
+    ASSERT_TRUE(doubt.takes_question(now));
+    doubt.answered(true, now);
+    EXPECT_FALSE(doubt.suspect());
+    EXPECT_TRUE(doubt.takes_beginning());
+    EXPECT_TRUE(doubt.blind_at(now - 1ms));
+    EXPECT_FALSE(doubt.blind_at(now));
+    EXPECT_FALSE(doubt.believed(0));
+}
+
+TEST_F(DoubtTest, BlindUntilThenIsNobodyWhomAReferenceAnswersAtOnce) {
+    Doubt doubt{true};
+    all_answer(doubt, 10);
+    fail_together(doubt, 10);
+    ASSERT_TRUE(doubt.takes_beginning());
+    ASSERT_TRUE(doubt.takes_question(now));
+    doubt.answered(true, now);
+    EXPECT_FALSE(doubt.takes_beginning());
+    EXPECT_FALSE(doubt.blind_at(now - 1ms));
+    EXPECT_TRUE(doubt.believed(0));
+}
+
 TEST_F(DoubtTest, ARemovedTargetIsInNoSample) {
     Doubt doubt{false};
     all_answer(doubt, 10);

@@ -326,6 +326,36 @@ TEST_F(WorkerInDoubt, SuspectBeginsTheRowsAnewWhenTheReferencesSaySoAndNotLater)
     EXPECT_EQ(finish(next_of(0), kUnreachable).opinion, Opinion::down);
 }
 
+TEST_F(WorkerInDoubt, SuspectIsWhatWasUnderWayWhenItsBlindnessEnded) {
+    give_references();
+    observe(10, 1s);
+    become_suspect();
+    tick();
+    worker.references_answered(false, now);
+    fail_for(500ms, kUnreachable);
+    std::vector<StartPing> under_way;
+    for (const Mono end = now + 400ms; now < end; now += 5ms) {
+        tick();
+        for (; !started.empty();) under_way.push_back(take());
+    }
+    ASSERT_GE(under_way.size(), 30U) << "three and more of each target";
+    worker.references_answered(true, now);
+    ASSERT_FALSE(worker.suspect());
+    for (const StartPing& ping : under_way) {
+        const contract::Ping ended = finish(ping, kUnreachable);
+        EXPECT_EQ(ended.opinion, Opinion::up);
+        EXPECT_EQ(ended.streak, 0U) << "it counts for nothing";
+        EXPECT_TRUE(ended.suspect);
+    }
+    // What goes on failing from then on is the targets' own affair.
+    for (int answers = 0; answers < 3; ++answers) {
+        fail_for(50ms, kUnreachable);
+        worker.references_answered(true, now);
+    }
+    fail_for(300ms, kUnreachable);
+    EXPECT_EQ(finish(next_of(0), kUnreachable).opinion, Opinion::down);
+}
+
 TEST_F(WorkerInDoubt, SuspectAgainLeavesTheRowsThatAreBelieved) {
     give_references();
     observe(20, 10s, 100);
