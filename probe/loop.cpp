@@ -63,17 +63,19 @@ struct Loop::Impl {
     };
 
     Impl(Worker::Identity identity, Schedule::Limits limits, std::vector<Reference> list, Publisher& to,
-         Metrics& counters, const OpenFiles& open_files)
+         Metrics& counters, const OpenFiles& open_files, SelfDoubt doubt)
         : publisher(to),
           metrics(counters),
           files(open_files),
-          worker(std::move(identity), limits, !list.empty(), open_files.sessions),
+          self_doubt(doubt),
+          worker(std::move(identity), limits, !list.empty(), open_files.sessions, doubt),
           sessions(io, session_events()),
           references(io, std::move(list), [this](bool any) { answered(any); }) {}
 
     Publisher& publisher;
     Metrics& metrics;
     const OpenFiles files;
+    SelfDoubt self_doubt;
     asio::io_context io{1};
     asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
     Worker worker;
@@ -107,8 +109,7 @@ struct Loop::Impl {
             const Mono latest = before + Worker::kLongestTurn;
             const Mono due = changes.empty() ? std::min(latest, worker.next_due(before)) : before;
             if (due > before) io.run_one_until(due);
-            int handled = 0;
-            while (handled < kHandlersPerTurn && io.poll_one() != 0) ++handled;
+            const int handled = self_doubt == SelfDoubt::on ? serve_sockets() : 0;
             apply_changes();
             const Mono now = runtime::mono_now();
             worker.tick(now, handled < kHandlersPerTurn ? kStartsPerTurn : 0, actions);
@@ -130,6 +131,7 @@ struct Loop::Impl {
                 }
             }
             actions.clear();
+            if (self_doubt == SelfDoubt::off) serve_sockets();
             publisher.push(results);
             metrics.set_targets(static_cast<double>(worker.targets()));
             metrics.set_in_flight(worker.in_flight());
@@ -140,6 +142,13 @@ struct Loop::Impl {
             say_suspicion();
             turned_at.store(now.time_since_epoch().count(), std::memory_order_relaxed);
         }
+    }
+
+    /// Serves those that are ready, so many at most, and says how many it were.
+    int serve_sockets() {
+        int handled = 0;
+        while (handled < kHandlersPerTurn && io.poll_one() != 0) ++handled;
+        return handled;
     }
 
     /// As many as there is time for: a hundred thousand targets are to be there soon, and no answer late for it.
@@ -290,8 +299,11 @@ struct Loop::Impl {
             return;
         }
         // What no engine knows waits for the first lookup of its target's name.
-        const PingResult no_name{Verdict::no_response, Reason::dns, {}, std::nullopt};
-        finished(ping, engine.expire(ping).value_or(no_name));
+        PingResult result =
+            engine.expire(ping).value_or(PingResult{Verdict::no_response, Reason::dns, {}, std::nullopt});
+        if (self_doubt == SelfDoubt::off && result.verdict == Verdict::inconclusive)
+            result = {Verdict::no_response, Reason::timeout, {}, std::nullopt};
+        finished(ping, result);
     }
 
     void finished(PingId id, PingResult result) {
@@ -421,9 +433,9 @@ struct Loop::Impl {
 };
 
 Loop::Loop(Worker::Identity identity, Schedule::Limits limits, std::vector<Reference> references,
-           Publisher& publisher, Metrics& metrics, const OpenFiles& files)
+           Publisher& publisher, Metrics& metrics, const OpenFiles& files, SelfDoubt self_doubt)
     : impl_(std::make_unique<Impl>(std::move(identity), limits, std::move(references), publisher, metrics,
-                                   files)) {
+                                   files, self_doubt)) {
     impl_->thread = std::thread{[impl = impl_.get()] { impl->run(); }};
 }
 

@@ -21,7 +21,8 @@ namespace pgpulse::probe {
 class Loop {
   public:
     Loop(Worker::Identity identity, Schedule::Limits limits, std::vector<Reference> references,
-         Publisher& publisher, Metrics& metrics, const OpenFiles& files = {});
+         Publisher& publisher, Metrics& metrics, const OpenFiles& files = {},
+         SelfDoubt self_doubt = SelfDoubt::on);
     Loop(const Loop&) = delete;
     Loop& operator=(const Loop&) = delete;
     /// Ends the loop; pings under way are closed and not published.

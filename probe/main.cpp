@@ -98,6 +98,8 @@ int run(int argc, char** argv) {
     clear_libpq_environment();
     spdlog::info("this process may open {} files: {} pings under way and {} sessions at most",
                  options.files.limit, options.files.pings, options.files.sessions);
+    if (options.self_doubt == SelfDoubt::off)
+        spdlog::warn("--trust-itself: this worker takes its own stalls for failures of the targets");
 
     signals.listen([&asked, &limit](runtime::Signal signal) {
         if (signal == runtime::Signal::stop) limit.begin();
@@ -116,7 +118,8 @@ int run(int argc, char** argv) {
     }};
     const std::string run_id = runtime::random_run();
     auto loop = std::make_unique<Loop>(Worker::Identity{options.common.id, options.common.site, run_id},
-                                       options.limits, options.references, publisher, metrics, options.files);
+                                       options.limits, options.references, publisher, metrics, options.files,
+                                       options.self_doubt);
 
     // Read by the endpoint's threads.
     std::atomic<const TargetsFeed*> started_feed{nullptr};

@@ -46,7 +46,10 @@ std::variant<Options, int> read_options(int argc, char** argv) {
               "A place to reach by TCP while the network is well: while none of them answers, silence of the "
               "targets is "
               "taken for this worker's own fault");
+    bool trusts_itself = false;
+    line.hidden_flag("--trust-itself", trusts_itself);
     if (const auto code = line.parse(argc, argv)) return *code;
+    if (trusts_itself) options.self_doubt = SelfDoubt::off;
     for (const std::string& text : references) {
         const auto where = runtime::parse_host_port(text);
         // An address to listen at may leave the host out: 0.0.0.0, which would be this machine.

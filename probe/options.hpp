@@ -5,6 +5,7 @@
 #include "probe/open_files.hpp"
 #include "probe/references.hpp"
 #include "probe/schedule.hpp"
+#include "probe/worker.hpp"
 
 #include <tl/expected.hpp>
 
@@ -20,6 +21,7 @@ struct Options {
     Schedule::Limits limits;
     OpenFiles files;
     std::vector<Reference> references;
+    SelfDoubt self_doubt = SelfDoubt::on;
 };
 
 /// Reads the command line, the environment and the configuration file, and raises the limit of open files to

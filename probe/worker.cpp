@@ -40,8 +40,10 @@ bool same_endpoint(const contract::TargetDefinition& a, const contract::TargetDe
     return endpoint(a) == endpoint(b);
 }
 
-Worker::Worker(Identity identity, Schedule::Limits limits, bool has_references, std::size_t most_sessions)
+Worker::Worker(Identity identity, Schedule::Limits limits, bool has_references, std::size_t most_sessions,
+               SelfDoubt self_doubt)
     : identity_(std::move(identity)),
+      self_doubt_(self_doubt),
       schedule_(limits, fnv1a(identity_.id)),
       doubt_(has_references),
       most_sessions_(most_sessions) {}
@@ -364,7 +366,7 @@ bool Worker::weigh(TargetIndex index, const InFlight& ping, const PingResult& re
         if (says_something) doubt_.trusted(index, ping.started, now);
         return true;
     }
-    if (target.opinion.superseded(ping.started)) return true;
+    if (self_doubt_ == SelfDoubt::off || target.opinion.superseded(ping.started)) return true;
     const Doubt::Weight weight =
         doubt_.weigh({index, ping.started, target.definition.timeout, target.definition.interval}, now);
     void_failures_where_doubt_began();
@@ -411,7 +413,7 @@ bool Worker::under_way(PingId ping) const {
 }
 
 void Worker::hear_time(Mono now) {
-    if (heard_ && now - *heard_ > 2 * kLongestTurn) {
+    if (self_doubt_ == SelfDoubt::on && heard_ && now - *heard_ > 2 * kLongestTurn) {
         stalled_for_ += now - *heard_;
         schedule_.stalled(*heard_, now);
     }

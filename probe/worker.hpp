@@ -94,6 +94,11 @@ struct Finding {
     bool operator==(const Finding&) const = default;
 };
 
+/// Whether the worker asks if a failure could be its own. `off` is for tests, which show by it what would be
+/// reported if it did not: a stall is not noticed, deadlines come before answers that wait to be read, and
+/// every failure stands.
+enum class SelfDoubt { on, off };
+
 class Worker {
   public:
     /// The longest time between two calls of `tick` of a loop that is not stalled.
@@ -107,7 +112,8 @@ class Worker {
     };
 
     Worker(Identity identity, Schedule::Limits limits, bool has_references = false,
-           std::size_t most_sessions = std::numeric_limits<std::size_t>::max());
+           std::size_t most_sessions = std::numeric_limits<std::size_t>::max(),
+           SelfDoubt self_doubt = SelfDoubt::on);
 
     /// Observes a target from now on, or by a new definition. The index stays the same until it is removed.
     TargetIndex put_target(const contract::TargetDefinition& definition, Mono now);
@@ -213,6 +219,7 @@ class Worker {
                                     const contract::TargetDefinition& definition) const;
 
     Identity identity_;
+    SelfDoubt self_doubt_;
     Schedule schedule_;
     Doubt doubt_;
     TargetIndex next_control_ = 0;

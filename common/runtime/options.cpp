@@ -161,6 +161,11 @@ void CommandLine::flag(const std::string& flags, bool& to, const std::string& he
         .is_flag = true;
 }
 
+void CommandLine::hidden_flag(const std::string& flags, bool& to) {
+    flag(flags, to, {});
+    impl_->entries.back().option->group({});
+}
+
 std::optional<int> CommandLine::parse(int argc, char** argv) {
     try {
         impl_->app.parse(argc, argv);

@@ -33,6 +33,8 @@ class CommandLine {
     void choice(const std::string& flags, std::string& to, std::vector<std::string> choices,
                 const std::string& help, const std::string& variable = {});
     void flag(const std::string& flags, bool& to, const std::string& help);
+    /// A flag that --help does not show: a test's, of no use to an operator.
+    void hidden_flag(const std::string& flags, bool& to);
 
     /// The program exits with this code, where there is one: --help and --version (0), a fault (2).
     std::optional<int> parse(int argc, char** argv);

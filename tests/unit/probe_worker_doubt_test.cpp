@@ -132,6 +132,15 @@ TEST_F(WorkerInDoubt, SuspectSoftFailuresDecideNothing) {
     }
 }
 
+TEST_F(WorkerInDoubt, WithoutSelfDoubtEveryFailureStands) {
+    worker = Worker{{"w1", "", "00000000000000aa"}, {1000, 250, 10'000}, true, 1000, SelfDoubt::off};
+    observe(10);
+    const auto published = fail_for(15s, kUnreachable);
+    EXPECT_EQ(published.back().opinion, Opinion::down);
+    EXPECT_FALSE(worker.suspect());
+    EXPECT_EQ(questions, 0);
+}
+
 TEST_F(WorkerInDoubt, SuspectForTwoIntervalsAndThenWhatFailsIsDown) {
     observe(10);
     become_suspect();

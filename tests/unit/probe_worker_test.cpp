@@ -212,6 +212,15 @@ TEST_F(WorkerTest, ObserverStalledBeforeThePingIsNothing) {
     EXPECT_EQ(finish(ping, kTimeout).value().verdict, Verdict::no_response);
 }
 
+TEST_F(WorkerTest, ObserverStalledGoesUnnoticedWithoutSelfDoubt) {
+    worker = Worker{{"w1", "rack-1", "00000000000000aa"}, {1000, 250, 10'000}, false, 1000, SelfDoubt::off};
+    worker.put_target(definition("db1"), now);
+    const PingId ping = next_ping();
+    now += 3s;
+    EXPECT_EQ(finish(ping, kTimeout).value().verdict, Verdict::no_response);
+    EXPECT_EQ(worker.stalled_for(), 0s);
+}
+
 TEST_F(WorkerTest, CallsObserversAtTheFirstFailureAlone) {
     worker.put_target(definition("db1"), now);
     ping_with(kRefused);

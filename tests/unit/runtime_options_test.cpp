@@ -41,6 +41,7 @@ struct Values {
     int replicas = 1;
     std::string level = "info";
     bool keep = false;
+    bool for_a_test = false;
     std::vector<std::string> peers;
 };
 
@@ -48,6 +49,7 @@ struct Parsed {
     Values values;
     std::optional<int> code;
     std::string errors;
+    std::string output;
 };
 
 Parsed parse(std::vector<std::string> arguments) {
@@ -57,6 +59,7 @@ Parsed parse(std::vector<std::string> arguments) {
     line.integer("--replicas", parsed.values.replicas, 1, 5, "N", "How many", "PGPULSE_TEST_REPLICAS");
     line.choice("--log-level", parsed.values.level, {"info", "warn"}, "How much", "PGPULSE_TEST_LEVEL");
     line.flag("--keep", parsed.values.keep, "Keep it");
+    line.hidden_flag("--for-a-test", parsed.values.for_a_test);
     line.list("--peer", parsed.values.peers, "HOST", "Who else", "PGPULSE_TEST_PEERS");
     arguments.insert(arguments.begin(), "pgpulse-test");
     std::vector<char*> argv;
@@ -66,7 +69,7 @@ Parsed parse(std::vector<std::string> arguments) {
     testing::internal::CaptureStderr();
     testing::internal::CaptureStdout();
     parsed.code = line.parse(static_cast<int>(arguments.size()), argv.data());
-    testing::internal::GetCapturedStdout();
+    parsed.output = testing::internal::GetCapturedStdout();
     parsed.errors = testing::internal::GetCapturedStderr();
     return parsed;
 }
@@ -192,6 +195,13 @@ TEST_F(OptionsTest, ALineThatIsNoKeyAndValueIsRefused) {
     expect_fault(parse({"--config", file}), file + ":4: expected KEY = VALUE");
     file = file_with("nats http://x\n");
     expect_fault(parse({"--config", file}), file + ":1: expected KEY = VALUE");
+}
+
+TEST_F(OptionsTest, AHiddenFlagIsTakenAndNotShown) {
+    EXPECT_TRUE(parse({"--for-a-test"}).values.for_a_test);
+    const Parsed help = parse({"--help"});
+    EXPECT_NE(help.output.find("--keep"), std::string::npos) << help.output;
+    EXPECT_EQ(help.output.find("--for-a-test"), std::string::npos) << help.output;
 }
 
 TEST_F(OptionsTest, HelpAndVersionEndWithZero) {
