@@ -51,7 +51,7 @@ constexpr std::uint32_t kObservers = 3;
 constexpr int kAtPostgres = 4;
 constexpr auto kOneWay = 50ms;
 constexpr std::size_t kFewestRounds = 2;
-constexpr auto kQuiet = 1500ms;  // longer than any ping is under way
+constexpr auto kQuiet = 1000ms;  // longer than any ping is under way
 
 /// So many workers are stopped at once for so long, again and again at such intervals.
 struct Cell {
@@ -149,9 +149,21 @@ class ProbeStalls : public testing::Test {
             60s);
     }
 
+    /// What was said against targets since then, less what was so: a target that was late on a machine without
+    /// a processor for it was not healthy then.
+    std::vector<contract::Ping> accusations(std::int64_t since) {
+        std::vector<contract::Ping> found = ledger->accusations(since);
+        std::erase_if(found, [&](const contract::Ping& ping) {
+            const std::chrono::steady_clock::time_point ended{milliseconds{ping.mono_ms}};
+            const auto began = ended - kQuiet;
+            return to_postgres.was_late(began, ended) || to_pooler.was_late(began, ended);
+        });
+        return found;
+    }
+
     /// Lets the time pass, and stops early where a target was accused: no use to go on then.
     bool accused_within(milliseconds time, std::int64_t since) {
-        return wait_until([&] { return !ledger->accusations(since).empty(); }, time);
+        return wait_until([&] { return !accusations(since).empty(); }, time);
     }
 
     /// One stop of the cell; every worker has its turn. True where a target was accused.
@@ -178,16 +190,21 @@ class ProbeStalls : public testing::Test {
             for (; !accused && (rounds < kFewestRounds || std::chrono::steady_clock::now() < end); ++rounds)
                 accused = stop_once(cell, since);
             std::cout << fmt::format(
-                "{} workers stopped for {} ms at intervals of {} ms: {} times, {} pings, {} inconclusive, "
-                "{}\n",
-                cell.workers, cell.stop.count(), cell.interval.count(), rounds, ledger->pings() - pings,
-                ledger->pings(contract::Verdict::inconclusive) - inconclusive,
-                accused ? "A TARGET ACCUSED" : "no target accused");
+                             "{} workers stopped for {} ms at intervals of {} ms: {} times, {} pings, {} "
+                             "inconclusive, "
+                             "{}\n",
+                             cell.workers, cell.stop.count(), cell.interval.count(), rounds,
+                             ledger->pings() - pings,
+                             ledger->pings(contract::Verdict::inconclusive) - inconclusive,
+                             accused ? "A TARGET ACCUSED" : "no target accused")
+                      << std::flush;
             if (accused) break;
         }
         EXPECT_TRUE(all_is_well()) << logs();
-        const auto accusations = ledger->accusations(since);
-        EXPECT_TRUE(accusations.empty()) << support::shown(accusations) << '\n' << logs();
+        const auto false_words = accusations(since);
+        EXPECT_TRUE(false_words.empty()) << support::shown(false_words) << '\n' << logs();
+        std::cout << fmt::format("pings that failed because the machine kept a target waiting: {}\n",
+                                 ledger->accusations(since).size() - false_words.size());
         EXPECT_GT(ledger->pings(contract::Verdict::inconclusive), stalled_before)
             << "else no stop has met a ping that could not end any more";
     }
