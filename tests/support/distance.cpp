@@ -2,19 +2,15 @@
 
 #include "tests/support/free_port.hpp"
 
-#include <asio/awaitable.hpp>
 #include <asio/buffer.hpp>
-#include <asio/co_spawn.hpp>
-#include <asio/detached.hpp>
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
-#include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
-#include <asio/use_awaitable.hpp>
 #include <asio/write.hpp>
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -54,10 +50,70 @@ class Book {
 };
 
 /// The two connections of one client.
-struct Pair {
-    tcp::socket client;
-    tcp::socket server;
-    std::optional<Clock::time_point> asked;  // the server got something and has not answered yet
+class Link : public std::enable_shared_from_this<Link> {
+  public:
+    Link(tcp::socket accepted, std::chrono::milliseconds time, Book& to_write)
+        : client_(std::move(accepted)), server_(client_.get_executor()), delay_(time), book_(to_write) {}
+
+    void begin(std::uint16_t server) {
+        server_.async_connect({asio::ip::address_v4::loopback(), server},
+                              [self = shared_from_this()](const std::error_code& error) {
+                                  if (error) return;
+                                  self->read(self->there_);
+                                  self->read(self->back_);
+                              });
+    }
+
+  private:
+    struct Way {
+        tcp::socket& from;
+        tcp::socket& to;
+        asio::steady_timer held;
+        std::array<char, 16384> bytes;
+    };
+
+    tcp::socket client_;
+    tcp::socket server_;
+    const std::chrono::milliseconds delay_;
+    Book& book_;
+    std::optional<Clock::time_point> asked_;  // the server got something and has not answered yet
+    Way there_{client_, server_, asio::steady_timer{client_.get_executor()}, {}};
+    Way back_{server_, client_, asio::steady_timer{client_.get_executor()}, {}};
+
+    /// What comes while something is held comes the later, which suits a dialogue.
+    void read(Way& way) {
+        way.from.async_read_some(asio::buffer(way.bytes), [self = shared_from_this(), &way](
+                                                              const std::error_code& error, std::size_t got) {
+            // The answer, or the end of a client that has waited for it.
+            if (self->asked_) self->book_.note(*std::exchange(self->asked_, std::nullopt));
+            way.held.expires_after(self->delay_);
+            way.held.async_wait([self, &way, ended = static_cast<bool>(error), got](const std::error_code&) {
+                if (ended)
+                    self->close();
+                else
+                    self->write(way, got);
+            });
+        });
+    }
+
+    void write(Way& way, std::size_t size) {
+        asio::async_write(way.to, asio::buffer(way.bytes, size),
+                          [self = shared_from_this(), &way](const std::error_code& error, std::size_t) {
+                              if (error) {
+                                  self->close();
+                                  return;
+                              }
+                              if (&way == &self->there_) self->asked_ = Clock::now();
+                              self->read(way);
+                          });
+    }
+
+    /// Either side's end is the other's: a Postgres connection is closed as a whole.
+    void close() {
+        std::error_code ignored;
+        (void)client_.close(ignored);
+        (void)server_.close(ignored);
+    }
 };
 
 }  // namespace
@@ -65,8 +121,8 @@ struct Pair {
 struct Distance::Impl {
     Impl(std::uint16_t listen, std::uint16_t to, std::chrono::milliseconds time)
         : acceptor(io, {asio::ip::address_v4::loopback(), listen}), server(to), delay(time) {
-        asio::co_spawn(io, accept(), asio::detached);
-        asio::co_spawn(io, beat(), asio::detached);
+        accept();
+        beat();
         thread = std::thread{[this] { io.run(); }};
     }
     ~Impl() {
@@ -76,70 +132,28 @@ struct Distance::Impl {
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
 
-    asio::awaitable<void> accept() {
-        for (;;) {
-            std::error_code error;
-            tcp::socket client =
-                co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
-            if (error) continue;
-            auto pair = std::make_shared<Pair>(Pair{std::move(client), tcp::socket{io}, {}});
-            asio::co_spawn(io, join(std::move(pair)), asio::detached);
-        }
-    }
-
-    asio::awaitable<void> join(std::shared_ptr<Pair> pair) {
-        std::error_code error;
-        co_await pair->server.async_connect({asio::ip::address_v4::loopback(), server},
-                                            asio::redirect_error(asio::use_awaitable, error));
-        if (error) co_return;
-        asio::co_spawn(io, carry(pair, &Pair::client, &Pair::server), asio::detached);
-        asio::co_spawn(io, carry(pair, &Pair::server, &Pair::client), asio::detached);
-    }
-
-    /// Carries one way until either side ends, and ends the other then: a Postgres connection is closed as a
-    /// whole. What is read while something is held comes the later, which suits a dialogue.
-    asio::awaitable<void> carry(std::shared_ptr<Pair> pair, tcp::socket Pair::* source,
-                                tcp::socket Pair::* drain) {
-        tcp::socket& from = *pair.*source;
-        tcp::socket& to = *pair.*drain;
-        asio::steady_timer held{io};
-        std::array<char, 16384> bytes{};
-        std::error_code error;
-        while (!error) {
-            const std::size_t got = co_await from.async_read_some(
-                asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, error));
-            // The answer, or the end of a client that has waited for it.
-            if (pair->asked) book.note(*std::exchange(pair->asked, std::nullopt));
-            std::error_code ignored;
-            held.expires_after(delay);
-            co_await held.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-            if (error) break;
-            co_await asio::async_write(to, asio::buffer(bytes, got),
-                                       asio::redirect_error(asio::use_awaitable, error));
-            if (source == &Pair::client) pair->asked = Clock::now();
-        }
-        std::error_code ignored;
-        from.close(ignored);
-        to.close(ignored);
+    void accept() {
+        acceptor.async_accept([this](const std::error_code& error, tcp::socket client) {
+            if (!error) std::make_shared<Link>(std::move(client), delay, book)->begin(server);
+            accept();
+        });
     }
 
     /// Sees whether this thread gets its turn.
-    asio::awaitable<void> beat() {
-        asio::steady_timer timer{io};
-        for (;;) {
-            std::error_code ignored;
-            timer.expires_after(kBeat);
-            const auto due = timer.expiry();
-            co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    void beat() {
+        timer.expires_after(kBeat);
+        timer.async_wait([this, due = timer.expiry()](const std::error_code&) {
             book.note(due);
-        }
+            beat();
+        });
     }
 
+    Book book;  // outlives what waits in the loop
     asio::io_context io{1};
     tcp::acceptor acceptor;
+    asio::steady_timer timer{io};
     const std::uint16_t server;
     const std::chrono::milliseconds delay;
-    Book book;
     std::thread thread;
 };
 
