@@ -56,12 +56,14 @@ class Link : public std::enable_shared_from_this<Link> {
         : client_(std::move(accepted)), server_(client_.get_executor()), delay_(time), book_(to_write) {}
 
     void begin(std::uint16_t server) {
-        server_.async_connect({asio::ip::address_v4::loopback(), server},
-                              [self = shared_from_this()](const std::error_code& error) {
-                                  if (error) return;
-                                  self->read(self->there_);
-                                  self->read(self->back_);
-                              });
+        server_.async_connect(
+            {asio::ip::address_v4::loopback(), server},
+            [self = shared_from_this(), began = Clock::now()](const std::error_code& error) {
+                self->book_.note(began);
+                if (error) return;
+                self->read(self->there_);
+                self->read(self->back_);
+            });
     }
 
   private:
