@@ -11,7 +11,8 @@ namespace pgpulse::support {
 /// has no name in the file system, so nothing is left of it when this process is gone, however it ended.
 class NetworkNamespace {
   public:
-    /// Throws std::runtime_error with one line where this process may make none.
+    /// Throws std::runtime_error with one line where this process may make none. One that is not root makes the
+    /// first one before it starts a thread.
     NetworkNamespace();
 
     /// While it lives, the thread that made it is in the namespace, and so is all that it starts: threads,
