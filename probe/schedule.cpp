@@ -3,6 +3,7 @@
 #include "common/contract/hash.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace pgpulse::probe {
 namespace {
@@ -28,7 +29,9 @@ Schedule::Schedule(Limits limits, std::uint64_t worker_hash)
 void Schedule::add(TargetIndex target, std::uint64_t name_hash, Pace pace, Mono now) {
     if (target >= targets_.size()) targets_.resize(target + 1);
     Target& t = targets_[target];
+    const std::uint32_t life = t.life + 1;
     t = Target{};
+    t.life = life;
     t.present = true;
     t.hash = mix(name_hash ^ mix(worker_hash_));
     t.pace = pace;
@@ -48,14 +51,18 @@ void Schedule::change(TargetIndex target, Pace pace, Mono now) {
     plan(target);
 }
 
-void Schedule::remove(TargetIndex target) { targets_[target] = Target{}; }
+void Schedule::remove(TargetIndex target) {
+    const std::uint32_t life = targets_[target].life + 1;
+    targets_[target] = Target{};
+    targets_[target].life = life;
+}
 
 void Schedule::confirm(TargetIndex target, Confirming what, Mono now) {
     Target& t = targets_[target];
     if (t.confirming == what) return;
     t.confirming = what;
     if (what == Confirming::nothing) t.waits_for_token = false;
-    if (t.waits_for_token) queue_for_token({now, 0, target});
+    if (t.waits_for_token) queue_for_token(target);
     if (t.regular_due <= now) return;  // due anyway
     plan(target);
 }
@@ -93,7 +100,8 @@ std::optional<Schedule::Start> Schedule::next_start(Mono now) {
             return begin(entry.target, entry.due, true, now);
         } else {
             t.waits_for_token = true;
-            queue_for_token(entry);
+            t.waits_since = entry.due;
+            queue_for_token(entry.target);
             enqueue(entry.target, t.regular_due);
         }
     }
@@ -124,6 +132,7 @@ Mono Schedule::next_due(Mono now) {
     if (in_flight_ >= limits_.in_flight) return Mono::max();
     drop_stale_entries();
     Mono due = due_.empty() ? Mono::max() : due_.top().due;
+    drop_stale_waiters();
     if (waiting_fast() != 0 && fast_in_flight_ < limits_.fast_in_flight) {
         const double missing = std::max(0.0, 1.0 - tokens_) / limits_.fast_per_second;
         due = std::min(due, now + nanoseconds{static_cast<std::int64_t>(missing * 1e9) + 1});
@@ -193,27 +202,37 @@ bool Schedule::is_urgent(TargetIndex index) const {
     return targets_[index].confirming != Confirming::success;
 }
 
-void Schedule::queue_for_token(const Entry& entry) {
-    (is_urgent(entry.target) ? urgent_queue_ : success_queue_).push_back(entry);
+void Schedule::queue_for_token(TargetIndex index) {
+    Target& t = targets_[index];
+    const bool urgent = is_urgent(index);
+    if (std::exchange(urgent ? t.in_urgent_queue : t.in_success_queue, true)) return;
+    (urgent ? urgent_queue_ : success_queue_).push_back({index, t.life});
+}
+
+void Schedule::drop_stale_waiters(std::deque<Waiter>& queue) {
+    const bool urgent = &queue == &urgent_queue_;
+    for (; !queue.empty(); queue.pop_front()) {
+        Target& t = targets_[queue.front().target];
+        if (t.life != queue.front().life) continue;
+        if (t.waits_for_token && is_urgent(queue.front().target) == urgent) return;
+        (urgent ? t.in_urgent_queue : t.in_success_queue) = false;
+    }
 }
 
 void Schedule::drop_stale_waiters() {
-    const auto drop = [this](std::deque<Entry>& queue, bool urgent) {
-        while (!queue.empty() &&
-               !(targets_[queue.front().target].waits_for_token && is_urgent(queue.front().target) == urgent))
-            queue.pop_front();
-    };
-    drop(urgent_queue_, true);
-    drop(success_queue_, false);
+    drop_stale_waiters(urgent_queue_);
+    drop_stale_waiters(success_queue_);
 }
 
 std::optional<Schedule::Start> Schedule::next_waiting_fast(Mono now) {
     drop_stale_waiters();
-    std::deque<Entry>& queue = urgent_queue_.empty() ? success_queue_ : urgent_queue_;
+    std::deque<Waiter>& queue = urgent_queue_.empty() ? success_queue_ : urgent_queue_;
     if (queue.empty() || !fast_budget_left()) return std::nullopt;
-    const Entry entry = queue.front();
+    const TargetIndex target = queue.front().target;
     queue.pop_front();
-    return begin(entry.target, entry.due, true, now);
+    Target& t = targets_[target];
+    (&queue == &urgent_queue_ ? t.in_urgent_queue : t.in_success_queue) = false;
+    return begin(target, t.waits_since, true, now);
 }
 
 }  // namespace pgpulse::probe

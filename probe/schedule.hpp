@@ -98,6 +98,11 @@ class Schedule {
         bool present = false;
         Confirming confirming = Confirming::success;  // of a new one nothing else is known
         bool waits_for_token = false;
+        Mono waits_since{};
+        // Whether a queue has an entry of it; one that waits anew takes the place in line that it still has.
+        bool in_urgent_queue = false;
+        bool in_success_queue = false;
+        std::uint32_t life = 0;  // counts the targets that had this index
         std::uint32_t in_flight = 0;
         std::uint64_t hash = 0;
         Pace pace;
@@ -116,6 +121,11 @@ class Schedule {
         }
     };
 
+    struct Waiter {
+        TargetIndex target;
+        std::uint32_t life;
+    };
+
     [[nodiscard]] static Mono regular_after(const Target& target, Mono now);
     void plan(TargetIndex index);
     void enqueue(TargetIndex index, Mono due);
@@ -124,7 +134,8 @@ class Schedule {
     [[nodiscard]] bool fast_budget_left() const;
     Start begin(TargetIndex index, Mono due, bool fast, Mono now);
     [[nodiscard]] bool is_urgent(TargetIndex index) const;
-    void queue_for_token(const Entry& entry);
+    void queue_for_token(TargetIndex index);
+    void drop_stale_waiters(std::deque<Waiter>& queue);
     void drop_stale_waiters();
     std::optional<Start> next_waiting_fast(Mono now);
 
@@ -132,9 +143,9 @@ class Schedule {
     std::uint64_t worker_hash_;
     std::vector<Target> targets_;
     std::priority_queue<Entry, std::vector<Entry>, std::greater<>> due_;
-    // An entry is valid while its target's `waits_for_token` is set and the queue is the target's.
-    std::deque<Entry> urgent_queue_;
-    std::deque<Entry> success_queue_;
+    // One entry a target and queue. It is good for a start when the target waits, and in this queue.
+    std::deque<Waiter> urgent_queue_;
+    std::deque<Waiter> success_queue_;
     std::uint64_t entries_ = 0;
     std::uint32_t in_flight_ = 0;
     std::uint32_t fast_in_flight_ = 0;

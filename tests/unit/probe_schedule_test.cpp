@@ -207,6 +207,23 @@ TEST_F(ScheduleOfNewTargets, FailuresFirstAndNoneIsLost) {
     EXPECT_EQ(schedule.waiting_fast(), 0U);
 }
 
+TEST_F(ScheduleTest, FastBudgetKeepsOnePlaceInLineForEachThatWaits) {
+    // Far more than the budget has tokens for, each pinged by its regular turn again and again meanwhile.
+    Schedule schedule{{100'000, 100'000, 10}, 1};
+    for (TargetIndex target = 0; target < 1000; ++target) schedule.add(target, target, kSecond, now);
+    settle = false;
+    for (int i = 0; i < 60; ++i) {
+        for (TargetIndex target = 0; target < 1000; target += 7)
+            schedule.confirm(target, i % 2 == 0 ? Confirming::failure : Confirming::success, now);
+        run(schedule, 1s, 10ms);
+        ASSERT_LE(schedule.waiting_fast(), 2000U) << "one in each line at most";
+    }
+    for (TargetIndex target = 0; target < 1000; ++target) schedule.remove(target);
+    schedule.add(5, 5, kSecond, now);
+    run(schedule, 1s);
+    EXPECT_LE(schedule.waiting_fast(), 1U) << "those of removed targets are gone";
+}
+
 TEST_F(ScheduleTest, FastBudgetBoundsThoseInFlight) {
     Schedule schedule{{100'000, 5, 1'000'000}, 1};
     for (TargetIndex target = 0; target < 20; ++target) schedule.add(target, target, {1h, 100ms}, now);
