@@ -239,8 +239,12 @@ void Connection::on_error(natsConnection* handle, natsSubscription* subscription
     }
     const char* text = nullptr;
     natsConnection_GetLastError(handle, &text);
-    // Here and nowhere else a missing right is told: what was published is lost, a request times out.
-    if (const auto missing = parse_permissions_violation(text == nullptr ? "" : text)) {
+    // Here and nowhere else a missing right is told: what was published is lost, a request times out. The text is that
+    // of the last error that had one, which may be an older one than this.
+    const auto missing = status == NATS_NOT_PERMITTED
+                             ? parse_permissions_violation(text == nullptr ? "" : text)
+                             : std::nullopt;
+    if (missing) {
         auto& lines = static_cast<Connection*>(self)->missing_rights_;
         if (const auto line = lines.line(*missing, std::chrono::steady_clock::now())) spdlog::error(*line);
         return;
