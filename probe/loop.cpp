@@ -3,6 +3,7 @@
 #include "common/runtime/clock.hpp"
 #include "common/runtime/logging.hpp"
 #include "probe/address_order.hpp"
+#include "probe/paced_lines.hpp"
 #include "probe/ping.hpp"
 #include "probe/resolver.hpp"
 #include "probe/session.hpp"
@@ -31,8 +32,8 @@ constexpr std::size_t kStartsPerTurn = 64;
 constexpr std::chrono::milliseconds kChangesTurn{4};  // what changes of targets may take of a turn
 constexpr std::size_t kChangesBetweenLooks = 32;
 constexpr std::chrono::milliseconds kLoginPatience{5000};
-constexpr std::chrono::seconds kFaultLines{1};
 constexpr std::chrono::seconds kTargetLines{1};
+constexpr std::chrono::seconds kWallLooks{1};
 
 double in_seconds(std::chrono::nanoseconds duration) {
     return std::chrono::duration<double>(duration).count();
@@ -48,9 +49,17 @@ struct Loop::Impl {
         std::vector<PingId> waiting;                     // for the first lookup of its name
         AddressOrder order;                              // of a host name's addresses
         std::string login_fault;                         // the last one said
-        std::string tls_fault;                           // why it is not pinged; empty: it is
+        std::string tls_fault;                           // the same
+        std::uint64_t made = 0;                          // tells it from those that had its place
         bool has_host_name = false;
         bool present = false;
+    };
+
+    /// How a fresh ping began.
+    struct Beginning {
+        PingId ping;
+        std::uint64_t endpoint = 0;
+        std::uint32_t order = 0;  // of the addresses
     };
 
     /// A host name that is followed for the targets that have it.
@@ -85,20 +94,21 @@ struct Loop::Impl {
     }};
     SessionEngine sessions;
     References references;
-    std::vector<std::uint32_t> began_in;  // the number of the order of addresses, by the ping's slot
-    std::deque<Endpoint> endpoints;       // a hundred thousand are moved nowhere when one more comes
+    std::vector<Beginning> beginnings;  // by the ping's slot
+    std::uint64_t endpoints_made = 0;
+    std::deque<Endpoint> endpoints;  // a hundred thousand are moved nowhere when one more comes
     std::unordered_map<std::string, Host> hosts;
     std::vector<Action> actions;
     std::vector<Outgoing> results;
     std::deque<TargetChange> changes;
-    runtime::LineLimit refused_lines{kFaultLines};
-    runtime::LineLimit lookup_lines{kFaultLines};
+    PacedLines lines;
     bool suspicion_said = false;
     std::size_t targets_said = 0;
     Mono targets_said_at{};
     bool files_fault_said = false;
     std::size_t session_targets_said = 0;
     Mono files_said_at{};
+    Mono wall_read_at{};
     std::atomic<Mono::rep> turned_at{Mono::clock::now().time_since_epoch().count()};
     std::atomic<bool> stop{false};
     std::thread thread;
@@ -112,6 +122,7 @@ struct Loop::Impl {
             const int handled = self_doubt == SelfDoubt::on ? serve_sockets() : 0;
             apply_changes();
             const Mono now = runtime::mono_now();
+            if (now - wall_read_at >= kWallLooks) read_wall(now);
             worker.tick(now, handled < kHandlersPerTurn ? kStartsPerTurn : 0, actions);
             for (const Action& action : actions) {
                 if (const auto* const start = std::get_if<StartPing>(&action)) {
@@ -138,6 +149,7 @@ struct Loop::Impl {
             metrics.set_sessions(worker.sessions(), worker.session_targets(), files.sessions);
             metrics.set_stalled_seconds(in_seconds(worker.stalled_for()));
             say_targets(now);
+            say_lines(now);
             say_files(now);
             say_suspicion();
             turned_at.store(now.time_since_epoch().count(), std::memory_order_relaxed);
@@ -184,7 +196,11 @@ struct Loop::Impl {
     SessionEngine::Events session_events() {
         return {
             [this](SessionId session, const SessionFacts& facts) {
-                endpoints[session.target].login_fault.clear();
+                Endpoint& endpoint = endpoints[session.target];
+                if (!std::exchange(endpoint.login_fault, {}).empty()) {
+                    lines.add(PacedLines::Level::info,
+                              "target " + endpoint.definition.name + ": a session is held again");
+                }
                 publish(worker.session_opened(session, facts, runtime::mono_now(), runtime::wall_now()), {});
             },
             [this](SessionId session, const PingResult& result, const std::string& text) {
@@ -218,14 +234,38 @@ struct Loop::Impl {
                       std::max(kLoginPatience, endpoint.definition.timeout));
     }
 
+    void read_wall(Mono now) {
+        wall_read_at = now;
+        worker.set_wall_offset(runtime::wall_now().time_since_epoch() - now.time_since_epoch());
+    }
+
+    void say_lines(Mono now) {
+        while (const auto line = lines.next(now)) {
+            switch (line->level) {
+                case PacedLines::Level::info:
+                    spdlog::info(line->text);
+                    break;
+                case PacedLines::Level::warning:
+                    spdlog::warn(line->text);
+                    break;
+                case PacedLines::Level::error:
+                    spdlog::error(line->text);
+                    break;
+            }
+        }
+    }
+
+    /// Once for each fault of a target.
+    void say_target_fault(const Endpoint& endpoint, std::string& said, const std::string& fault) {
+        if (std::exchange(said, fault) == fault) return;
+        lines.add(PacedLines::Level::warning, "target " + endpoint.definition.name + ": " + fault);
+    }
+
     void login_refused(SessionId session, const PingResult& result, const std::string& text) {
         Endpoint& endpoint = endpoints[session.target];
         metrics.count_refused_login(result.reason);
-        if (endpoint.login_fault != text) {
-            endpoint.login_fault = text;
-            spdlog::warn("target {}: no session, it is pinged by fresh connections meanwhile: {}",
-                         endpoint.definition.name, text);
-        }
+        say_target_fault(endpoint, endpoint.login_fault,
+                         "no session, it is pinged by fresh connections meanwhile: " + text);
         publish(worker.session_refused(session, result, runtime::mono_now(), runtime::wall_now()), {});
     }
 
@@ -250,13 +290,9 @@ struct Loop::Impl {
 
     void begin(PingId ping, TargetIndex target) {
         Endpoint& endpoint = endpoints[target];
-        if (tls_files_fail(endpoint)) {
-            finished(ping, {Verdict::not_attempted, Reason::config, {}, std::nullopt});
-            return;
-        }
         if (endpoint.parameters) {
-            if (ping.slot >= began_in.size()) began_in.resize(ping.slot + 1);
-            began_in[ping.slot] = endpoint.order.number();
+            if (ping.slot >= beginnings.size()) beginnings.resize(ping.slot + 1);
+            beginnings[ping.slot] = {ping, endpoint.made, endpoint.order.number()};
             engine.start(ping, *endpoint.parameters);
             return;
         }
@@ -270,27 +306,22 @@ struct Loop::Impl {
         }
     }
 
-    /// Whether the target's pings still fail for a file on this machine.
-    static bool tls_files_fail(Endpoint& endpoint) {
-        if (endpoint.tls_fault.empty()) return false;
-        endpoint.tls_fault = fault_of_tls_files(endpoint.definition);
-        if (!endpoint.tls_fault.empty()) return true;
-        spdlog::info("target {}: its TLS files can be used again", endpoint.definition.name);
-        return false;
-    }
-
     /// What a ping found, less what is no fault of the server: libpq looks at the files of a definition only when the
     /// server has agreed to TLS, and tells them from a bad certificate by its text alone.
     PingResult without_own_faults(Endpoint& endpoint, const PingResult& result) {
         if (result.verdict != Verdict::no_response || result.reason != Reason::tls) return result;
         const std::string fault = fault_of_tls_files(endpoint.definition);
         if (fault.empty()) return result;
-        if (endpoint.tls_fault != fault) {
-            spdlog::error("target {}: {}; it is not pinged until that is mended", endpoint.definition.name,
-                          fault);
-            endpoint.tls_fault = fault;
-        }
+        say_target_fault(endpoint, endpoint.tls_fault,
+                         fault + "; its pings say nothing until that is mended");
         return {Verdict::not_attempted, Reason::config, {}, std::nullopt};
+    }
+
+    /// What no engine knows waits for the first lookup of its target's name, which is nobody's fault yet.
+    PingResult expire_waiting(PingId ping) {
+        Endpoint& endpoint = endpoints[worker.target_of(ping)];
+        std::erase(endpoint.waiting, ping);
+        return {Verdict::inconclusive, Reason::observer_stalled, {}, std::nullopt};
     }
 
     void expire(PingId ping) {
@@ -298,9 +329,9 @@ struct Loop::Impl {
             finished(ping, *check);
             return;
         }
-        // What no engine knows waits for the first lookup of its target's name.
-        PingResult result =
-            engine.expire(ping).value_or(PingResult{Verdict::no_response, Reason::dns, {}, std::nullopt});
+        auto ended = engine.expire(ping);
+        if (!ended) ended = expire_waiting(ping);
+        PingResult result = *ended;
         if (self_doubt == SelfDoubt::off && result.verdict == Verdict::inconclusive)
             result = {Verdict::no_response, Reason::timeout, {}, std::nullopt};
         finished(ping, result);
@@ -318,8 +349,10 @@ struct Loop::Impl {
     void doubt_address(Endpoint& endpoint, PingId id, const PingResult& result) {
         // A server that has moved is found sooner where its old address is doubted.
         resolver.doubt(endpoint.definition.address);
-        const bool began = endpoint.parameters && id.slot < began_in.size();
-        if (result.reason == Reason::timeout && began && endpoint.order.silent(began_in[id.slot]))
+        if (result.reason != Reason::timeout || id.slot >= beginnings.size()) return;
+        // A session's check is none of those that try addresses.
+        const Beginning& began = beginnings[id.slot];
+        if (began.ping == id && began.endpoint == endpoint.made && endpoint.order.silent(began.order))
             set_parameters(endpoint);
     }
 
@@ -345,12 +378,8 @@ struct Loop::Impl {
             endpoints[*index] = {};
         } else {
             metrics.count_refused_definition();
-            if (const auto kept_back = refused_lines.allow(runtime::mono_now())) {
-                spdlog::error(
-                    "bucket of targets: {}; the last good definition stays in force ({} lines like "
-                    "this kept back)",
-                    std::get<DefinitionRefused>(change).fault, *kept_back);
-            }
+            lines.add(PacedLines::Level::error,
+                      "bucket of targets: " + std::get<DefinitionRefused>(change).fault);
         }
     }
 
@@ -367,6 +396,7 @@ struct Loop::Impl {
         endpoint = {};
         endpoint.definition = definition;
         endpoint.present = true;
+        endpoint.made = ++endpoints_made;
         endpoint.has_host_name = !is_numeric_address(definition.address);
         endpoint.order = std::move(order);
         if (endpoint.has_host_name && !same_name) {
@@ -401,11 +431,15 @@ struct Loop::Impl {
     void say_lookup(const std::string& name, Host& host, const Resolver::Answer& answer) {
         const bool failed = answer.addresses.empty();
         if (std::exchange(host.failed, failed) == failed || !failed) return;
-        const auto kept_back = lookup_lines.allow(runtime::mono_now());
-        if (!kept_back) return;
-        spdlog::warn("host name '{}' is not found{}: {} ({} lines like this kept back)", name,
-                     answer.observer_exhausted ? ", because this process can open no more files" : "",
-                     host.addresses.empty() ? "trying again" : "its last addresses stay in use", *kept_back);
+        std::string line = "host name '" + name + "' is not found";
+        if (answer.observer_exhausted) line += ", because this process can open no more files";
+        line += host.addresses.empty() ? ": trying again" : ": its last addresses stay in use";
+        if (!host.targets.empty()) {
+            line += " (target " + endpoints[host.targets.front()].definition.name;
+            if (host.targets.size() > 1) line += " and " + std::to_string(host.targets.size() - 1) + " more";
+            line += ")";
+        }
+        lines.add(PacedLines::Level::warning, std::move(line));
     }
 
     void resolved(const std::string& name, const Resolver::Answer& answer) {
@@ -455,9 +489,9 @@ void Loop::change_targets(std::vector<TargetChange> changes) {
     });
 }
 
-void Loop::set_probes(std::size_t probes) {
+void Loop::set_probes(std::vector<std::string> probes) {
     asio::post(impl_->io,
-               [impl = impl_.get(), probes] { impl->worker.set_probes(static_cast<std::uint32_t>(probes)); });
+               [impl = impl_.get(), probes = std::move(probes)] { impl->worker.set_probes(probes); });
 }
 
 void Loop::call(std::string target) {

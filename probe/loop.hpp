@@ -35,8 +35,8 @@ class Loop {
     /// any thread.
     void change_targets(std::vector<TargetChange> changes);
 
-    /// So many probes share the targets, this one included; any thread.
-    void set_probes(std::size_t probes);
+    /// The probes that share the targets, this one included; any thread.
+    void set_probes(std::vector<std::string> probes);
 
     /// Somebody asks for a ping of this target now; any thread.
     void call(std::string target);

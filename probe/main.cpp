@@ -157,7 +157,7 @@ int run(int argc, char** argv) {
                          contract::MemberPhase::starting},
         runtime::MembershipFeed::Events{[&loop] { return loop->turned_within(kWorking); },
                                         [&feed, &loop](const cluster::Membership::View& view) {
-                                            loop->set_probes(view.probes.size());
+                                            loop->set_probes(view.probes);
                                             feed->members(view.probes);
                                         },
                                         [&asked](std::string line) { asked.post(Taken{std::move(line)}); }});

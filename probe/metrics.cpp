@@ -73,6 +73,11 @@ struct Metrics::Impl {
                        .Help("Sessions held")
                        .Register(registry)
                        .Add({})),
+          session_targets(prometheus::BuildGauge()
+                              .Name("pgpulse_probe_session_targets")
+                              .Help("Targets in mode session that this worker pings")
+                              .Register(registry)
+                              .Add({})),
           sessions_wanting(prometheus::BuildGauge()
                                .Name("pgpulse_probe_sessions_wanting")
                                .Help("Targets in mode session that have none for want of open files")
@@ -140,6 +145,7 @@ struct Metrics::Impl {
     prometheus::Family<prometheus::Counter>& session_ends;
     prometheus::Family<prometheus::Counter>& refused_logins;
     prometheus::Gauge& sessions;
+    prometheus::Gauge& session_targets;
     prometheus::Gauge& sessions_wanting;
     prometheus::Gauge& suspect;
     prometheus::Gauge& members;
@@ -178,6 +184,7 @@ void Metrics::count_refused_login(contract::Reason reason) {
 }
 void Metrics::set_sessions(std::size_t open, std::size_t targets, std::size_t most) {
     impl_->sessions.Set(static_cast<double>(open));
+    impl_->session_targets.Set(static_cast<double>(targets));
     impl_->sessions_wanting.Set(targets > most ? static_cast<double>(targets - most) : 0);
 }
 void Metrics::set_suspect(bool suspect) { impl_->suspect.Set(suspect ? 1 : 0); }

@@ -20,8 +20,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A lookup can hang for seconds; a second thread keeps one dead name server from stopping every other name.
-constexpr int kThreads = 2;
+// A lookup can hang for seconds. Names that took long the last time are left to some of the threads, so that dead name
+// servers hold no other name up.
+constexpr int kThreadsForAll = 6;
+constexpr int kThreadsForQuick = 10;
+constexpr std::chrono::milliseconds kLong{500};
 constexpr std::chrono::seconds kRefresh{30};
 constexpr std::chrono::seconds kRetryUnknown{1};
 constexpr std::chrono::seconds kDoubtAfter{1};
@@ -58,15 +61,19 @@ Resolver::Answer look_up(const std::string& name) {
 struct Resolver::State {
     struct Due {
         Clock::time_point at;
+        std::uint64_t number;  // of those due at one time the first one comes first
         std::string name;
-        std::uint64_t number;
 
-        bool operator>(const Due& other) const { return at > other.at; }
+        bool operator>(const Due& other) const {
+            return at != other.at ? at > other.at : number > other.number;
+        }
     };
+    using Line = std::priority_queue<Due, std::vector<Due>, std::greater<>>;
     struct Name {
-        std::uint64_t due = 0;  // the number of its one valid entry in `due`
+        std::uint64_t due = 0;  // the number of its one valid entry, in whichever line
         bool found = false;
         bool asking = false;
+        bool takes_long = false;
         Clock::time_point answered{};
     };
 
@@ -74,38 +81,56 @@ struct Resolver::State {
     std::condition_variable wake;
     bool stop = false;
     std::unordered_map<std::string, Name> names;
-    std::priority_queue<Due, std::vector<Due>, std::greater<>> due;
+    Line quick;  // names of which nothing is known among them
+    Line slow;
     std::uint64_t dues = 0;
     std::mutex answer_mutex;  // held during `on_answer`, so that the owner can end the calls
     OnAnswer on_answer;
 
     /// Waits for a name that is due. Empty: the end.
-    std::optional<Due> next() {
+    std::optional<Due> next(bool takes_slow) {
         std::unique_lock lock{mutex};
         for (;;) {
             if (stop) return std::nullopt;
-            if (due.empty()) {
-                wake.wait(lock);
-            } else if (const auto at = due.top().at; at > Clock::now()) {
-                wake.wait_until(lock, at);
-            } else {
-                Due next = due.top();
-                due.pop();
-                const auto name = names.find(next.name);
-                if (name == names.end() || name->second.due != next.number) continue;
-                name->second.asking = true;
+            const auto now = Clock::now();
+            Clock::time_point wake_at = Clock::time_point::max();
+            for (Line* const line : {&quick, &slow}) {
+                if (line == &slow && !takes_slow) continue;
+                drop_stale(*line);
+                if (line->empty()) continue;
+                if (line->top().at > now) {
+                    wake_at = std::min(wake_at, line->top().at);
+                    continue;
+                }
+                Due next = line->top();
+                line->pop();
+                names.at(next.name).asking = true;
                 return next;
             }
+            if (wake_at == Clock::time_point::max()) {
+                wake.wait(lock);
+            } else {
+                wake.wait_until(lock, wake_at);
+            }
         }
+    }
+
+    /// Entries of names that are forgotten or due at another time. The mutex is held.
+    void drop_stale(Line& line) {
+        const auto stale = [this](const Due& due) {
+            const auto name = names.find(due.name);
+            return name == names.end() || name->second.due != due.number || name->second.asking;
+        };
+        while (!line.empty() && stale(line.top())) line.pop();
     }
 
     /// The mutex is held.
     void set_due(const std::string& text, Name& name, Clock::time_point at) {
         name.due = ++dues;
-        due.push({at, text, name.due});
+        (name.takes_long ? slow : quick).push({at, name.due, text});
     }
 
-    void answered(const Due& asked, Answer answer) {
+    void answered(const Due& asked, Clock::duration took, Answer answer) {
         {
             const std::lock_guard lock{mutex};
             const auto it = names.find(asked.name);
@@ -115,9 +140,10 @@ struct Resolver::State {
             name.asking = false;
             name.found |= !answer.addresses.empty();
             name.answered = Clock::now();
+            name.takes_long = took > kLong;
             set_due(asked.name, name, name.answered + (name.found ? kRefresh : kRetryUnknown));
         }
-        wake.notify_one();
+        wake.notify_all();
         const std::lock_guard lock{answer_mutex};
         if (on_answer) on_answer(asked.name, std::move(answer));
     }
@@ -125,9 +151,13 @@ struct Resolver::State {
 
 Resolver::Resolver(OnAnswer on_answer) : state_(std::make_shared<State>()) {
     state_->on_answer = std::move(on_answer);
-    for (int i = 0; i < kThreads; ++i) {
-        std::thread{[state = state_] {
-            while (const auto due = state->next()) state->answered(*due, look_up(due->name));
+    for (int i = 0; i < kThreadsForAll + kThreadsForQuick; ++i) {
+        std::thread{[state = state_, takes_slow = i < kThreadsForAll] {
+            while (const auto due = state->next(takes_slow)) {
+                const auto began = Clock::now();
+                Answer answer = look_up(due->name);
+                state->answered(*due, Clock::now() - began, std::move(answer));
+            }
         }}.detach();
     }
 }
@@ -147,9 +177,10 @@ void Resolver::follow(const std::string& name) {
         const std::lock_guard lock{state_->mutex};
         const auto [it, fresh] = state_->names.try_emplace(name);
         if (!fresh) return;
-        state_->set_due(name, it->second, Clock::now());
+        // Before everything that was looked up before.
+        state_->set_due(name, it->second, Clock::time_point::min());
     }
-    state_->wake.notify_one();
+    state_->wake.notify_all();
 }
 
 void Resolver::forget(const std::string& name) {
@@ -163,10 +194,12 @@ void Resolver::doubt(const std::string& name) {
         const auto it = state_->names.find(name);
         const auto now = Clock::now();
         if (it == state_->names.end() || it->second.asking || now - it->second.answered < kDoubtAfter) return;
+        // The first lookup of it is to come yet.
+        if (it->second.answered == Clock::time_point{}) return;
         state_->set_due(name, it->second, now);
         it->second.answered = now;  // once a second, however long the lookup waits for its turn
     }
-    state_->wake.notify_one();
+    state_->wake.notify_all();
 }
 
 bool is_numeric_address(const std::string& text) {

@@ -7,8 +7,21 @@ namespace pgpulse::probe {
 using contract::Reason;
 using contract::Verdict;
 
-SessionPlan::Turn SessionPlan::turn(Mono now, std::chrono::nanoseconds listener) {
-    if (phase_ != Phase::open || listener_in_doubt_ || !fresh_ || now - *fresh_ >= listener)
+namespace {
+
+/// The beginning of a period that is nearest to a period after this.
+Mono next_listening(Mono after, SessionPlan::Listener listener) {
+    const std::int64_t period = listener.period.count();
+    const std::int64_t past =
+        std::chrono::nanoseconds{after.time_since_epoch()}.count() - listener.phase.count();
+    const std::int64_t periods = (past + period / 2) / period + 1;
+    return Mono{listener.phase + periods * listener.period};
+}
+
+}  // namespace
+
+SessionPlan::Turn SessionPlan::turn(Mono now, Listener listener) {
+    if (phase_ != Phase::open || listener_in_doubt_ || !fresh_ || now >= next_listening(*fresh_, listener))
         return Turn::fresh;
     return ++checks_ % kLagEvery == 0 ? Turn::check_with_lag : Turn::check;
 }
@@ -22,11 +35,16 @@ bool SessionPlan::opens(Mono now, std::uint32_t generation) {
 
 void SessionPlan::opened(const SessionFacts& facts) {
     phase_ = Phase::open;
+    const bool same_life = started_at_ && facts.started_at == started_at_ && facts.crashed_at == crashed_at_;
+    for_nothing_ = same_life && !checked_;
+    checked_ = false;
+    started_at_ = facts.started_at;
+    crashed_at_ = facts.crashed_at;
     facts_ = facts;
     // The first check but one measures the lag, so that a new session soon knows it.
     checks_ = kLagEvery - 2;
-    retry_ = kFirstRetry;
     retry_at_ = Mono::min();
+    if (!for_nothing_) retry_ = kFirstRetry;
 }
 
 void SessionPlan::refused(Mono now) {
@@ -40,6 +58,13 @@ bool SessionPlan::ended() {
     phase_ = Phase::none;
     facts_ = {};
     return was_open;
+}
+
+bool SessionPlan::lost(Mono now) {
+    const bool backs_off = for_nothing_ && !checked_;
+    if (!ended()) return false;
+    if (backs_off) refused(now);
+    return true;
 }
 
 SessionPlan::Confirmed SessionPlan::result(const PingResult& result, Mono started) {
@@ -70,6 +95,8 @@ SessionPlan::Confirmed SessionPlan::result(const PingResult& result, Mono starte
 }
 
 void SessionPlan::checked(const SessionFacts& facts) {
+    checked_ = true;
+    retry_ = kFirstRetry;
     facts_.role = facts.role;
     facts_.writable = facts.writable;
     if (facts.lag_ms || facts.lag_bytes) {

@@ -14,10 +14,15 @@
 //                         not let pings in does not let a login in.
 //   retry_slower          A login that was refused is tried again after kFirstRetry, each time after twice as
 //                         long, kLastRetry at most: a wrong password costs the server a line in its log.
+//   no_login_for_nothing  A session that ends, again and again, before it was checked once, while the server's
+//                         life stays the same (an idle timeout shorter than the interval), is opened again as
+//                         slowly as after a refusal.
 //   check_by_session      A regular turn goes through the session while it is open: every kLagEvery-th one
 //                         also measures the lag.
-//   listener              A regular turn is a fresh ping when none has started for the listener's interval
-//                         times the number of observers, who share the listener's checks.
+//   listener              A regular turn is a fresh ping once in a period: the listener's interval times the
+//                         number of observers, who share the listener's checks. The next one is due where the
+//                         observer's own period begins, nearest to a period after the last fresh ping: so they
+//                         take turns, however they began.
 //   called_is_fresh       After a call the next turn is a fresh ping, unless the call itself has brought one
 //                         about: who calls has seen a fresh ping fail, or a session end.
 //   fresh_while_closed    Without a session every turn is a fresh ping.
@@ -62,8 +67,14 @@ class SessionPlan {
 
     enum class Turn { fresh, check, check_with_lag };
 
-    /// What a regular turn is. `listener` is the listener's interval times the observers.
-    Turn turn(Mono now, std::chrono::nanoseconds listener);
+    /// When the listener is checked: `phase` after the clock's zero and each period later.
+    struct Listener {
+        std::chrono::nanoseconds period{};
+        std::chrono::nanoseconds phase{};
+    };
+
+    /// What a regular turn is.
+    Turn turn(Mono now, Listener listener);
 
     /// Somebody asks for a ping.
     void called() { fresh_.reset(); }
@@ -77,8 +88,10 @@ class SessionPlan {
 
     void opened(const SessionFacts& facts);
     void refused(Mono now);
-    /// The session is over, by whomever. False where none was open.
+    /// This worker has closed the session, or what would be one. False where none was open.
     bool ended();
+    /// The server has ended the session, or it was lost. False where none was open.
+    bool lost(Mono now);
 
     /// A fresh ping confirms what the session's end at this time meant.
     void confirm(Mono now) { confirming_ = now; }
@@ -114,6 +127,10 @@ class SessionPlan {
     Mono retry_at_ = Mono::min();
     std::chrono::milliseconds retry_ = kFirstRetry;
     SessionFacts facts_;
+    bool checked_ = false;      // the session, or the last one, was checked
+    bool for_nothing_ = false;  // it began in the life in which the last one had ended unchecked
+    std::optional<contract::WallTime> started_at_;  // the life of the last session
+    std::optional<contract::WallTime> crashed_at_;
 };
 
 }  // namespace pgpulse::probe

@@ -28,7 +28,10 @@ std::optional<TargetChange> TargetSet::value(const std::string& key, std::string
                       ? contract::decode_definition(key, value)
                       : tl::unexpected(key + ": expected a DNS label in lower case as the key");
     entry.invalid = !stored;
-    if (!stored) return DefinitionRefused{stored.error()};
+    if (!stored) {
+        return DefinitionRefused{stored.error() + (entry.good ? "; the last good definition stays in force"
+                                                              : "; the target is not observed")};
+    }
     const bool same = entry.good && entry.good->definition == stored->definition;
     entry.good = std::move(*stored);
     if (same) return std::nullopt;

@@ -172,7 +172,10 @@ void TargetsFeed::take(const nats::WriteOutcome& outcome) {
             set_.written(outcome.key, outcome.expected, TargetSet::Written::overtaken);
             return;
         case nats::WriteOutcome::Kind::failed:
-            spdlog::warn("targets file: {}: trying again", outcome.text);
+            // Each key fails by itself, and most often all for one reason.
+            if (const auto kept_back = failed_lines_.allow(std::chrono::steady_clock::now()))
+                spdlog::warn("targets file: {}: trying again ({} lines like this kept back)", outcome.text,
+                             *kept_back);
             set_.written(outcome.key, outcome.expected, TargetSet::Written::unknown);
             next_write_ = std::chrono::steady_clock::now() + kRetry;
             return;

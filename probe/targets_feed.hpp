@@ -3,6 +3,7 @@
 #include "common/nats/bucket.hpp"
 #include "common/nats/bucket_writer.hpp"
 #include "common/nats/connection.hpp"
+#include "common/runtime/logging.hpp"
 #include "common/runtime/mailbox.hpp"
 #include "probe/assignment.hpp"
 #include "probe/target_set.hpp"
@@ -66,6 +67,7 @@ class TargetsFeed {
     Assignment assignment_;
     std::chrono::steady_clock::time_point next_look_{};
     std::chrono::steady_clock::time_point next_write_{};
+    runtime::LineLimit failed_lines_{std::chrono::seconds{10}};
     bool told_ = false;  // that the bucket cannot be made
     bool file_reported_ = true;
     std::atomic<bool> known_{false};

@@ -55,6 +55,7 @@ TargetIndex Worker::put_target(const contract::TargetDefinition& definition, Mon
         const bool repaced = target.definition.interval != definition.interval ||
                              target.definition.fast_interval != definition.fast_interval;
         target.definition = definition;
+        target.ranked_in = 0;
         if (moved) {
             ++target.endpoint;
             target.opinion = {};
@@ -74,6 +75,7 @@ TargetIndex Worker::put_target(const contract::TargetDefinition& definition, Mon
     }
     Target& target = targets_[index];
     target.definition = definition;
+    target.ranked_in = 0;
     target.opinion = {};
     target.present = true;
     target.called.reset();
@@ -114,12 +116,11 @@ void Worker::tick(Mono now, std::size_t starts, std::vector<Action>& actions) {
     for (; starts > 0; --starts) {
         const auto start = schedule_.next_start(now);
         if (!start) return;
-        const Target& target = targets_[start->target];
+        Target& target = targets_[start->target];
         SessionPlan* const plan = target.session.get();
         SessionPlan::Turn turn = SessionPlan::Turn::fresh;
         if (plan != nullptr && !start->fast) {
-            turn = plan->turn(
-                now, target.definition.listener_interval * std::min(target.definition.observers, probes_));
+            turn = plan->turn(now, listener_of(target));
         }
         const bool check = turn != SessionPlan::Turn::fresh;
         const PingId ping = take_slot();
@@ -142,6 +143,28 @@ void Worker::tick(Mono now, std::size_t starts, std::vector<Action>& actions) {
         if (plan != nullptr) plan->fresh_started(now);
         actions.emplace_back(StartPing{ping, start->target, start->due});
     }
+}
+
+void Worker::set_probes(std::vector<std::string> probes) {
+    probes_ = cluster::Rendezvous{std::move(probes)};
+    ++probes_version_;
+}
+
+SessionPlan::Listener Worker::listener_of(Target& target) {
+    const auto& definition = target.definition;
+    if (target.ranked_in != probes_version_) {
+        const auto observers = probes_.owners(definition.name, definition.observers);
+        const auto self = std::ranges::find(observers, identity_.id);
+        target.rank = self == observers.end() ? 0 : static_cast<std::uint32_t>(self - observers.begin());
+        target.ranked_in = probes_version_;
+    }
+    const auto sharing = std::clamp<std::size_t>(probes_.members().size(), 1, definition.observers);
+    const std::chrono::nanoseconds turn = definition.listener_interval;
+    const std::chrono::nanoseconds period = turn * static_cast<std::int64_t>(sharing);
+    // Targets do not fall into step.
+    const std::chrono::nanoseconds own{
+        static_cast<std::int64_t>(fnv1a(definition.name) % static_cast<std::uint64_t>(period.count()))};
+    return {period, (own + target.rank * turn - wall_offset_) % period};
 }
 
 std::optional<Worker::InFlight> Worker::release(PingId id, Mono now) {
@@ -244,7 +267,7 @@ std::optional<Finding> Worker::session_refused(SessionId session, const PingResu
 
 void Worker::session_ended(SessionId session, Mono now) {
     SessionPlan* const plan = plan_of(session);
-    if (plan == nullptr || !plan->ended()) return;
+    if (plan == nullptr || !plan->lost(now)) return;
     --open_sessions_;
     confirm_by_fresh_pings(session.target, now);
 }
@@ -313,7 +336,10 @@ Finding Worker::take(TargetIndex index, const InFlight& in_flight, const PingRes
         const bool decides = weigh(index, in_flight, result, now);
         target.opinion.feed(result.verdict, in_flight.started, {definition.rise, definition.fall}, decides);
     }
-    schedule_.confirm(index, left_to_confirm(target.opinion), now);
+    // What is not attempted is not confirmed either: it would go on for as long as its fault lasts.
+    const bool attempted = result.verdict != contract::Verdict::not_attempted;
+    schedule_.confirm(index, attempted ? left_to_confirm(target.opinion) : Schedule::Confirming::nothing,
+                      now);
 
     Finding finding;
     contract::Ping& ping = finding.ping;

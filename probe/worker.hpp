@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/cluster/rendezvous.hpp"
 #include "common/contract/ping.hpp"
 #include "common/contract/target.hpp"
 #include "probe/doubt.hpp"
@@ -142,8 +143,12 @@ class Worker {
     /// An open session was ended by the server, or lost.
     void session_ended(SessionId session, Mono now);
 
-    /// How many probes share the targets, this one included.
-    void set_probes(std::uint32_t probes) { probes_ = probes == 0 ? 1 : probes; }
+    /// The probes that share the targets, this one included.
+    void set_probes(std::vector<std::string> probes);
+
+    /// How far wall time is ahead of `Mono`. By it, and by nothing else of it, the observers of a target take turns
+    /// at its listener.
+    void set_wall_offset(std::chrono::nanoseconds offset) { wall_offset_ = offset; }
 
     /// Another observer or an operator asks for a ping of this target now. Nothing where it is not observed.
     void called(std::string_view target, Mono now);
@@ -181,6 +186,8 @@ class Worker {
         std::optional<Mono> called;            // when its observers were called last, by whomever
         std::unique_ptr<SessionPlan> session;  // in mode `session` only
         bool has_place = false;                // among the sessions that may be held
+        std::uint64_t ranked_in = 0;           // the version of the probes by which it was
+        std::uint32_t rank = 0;                // of this observer among the target's
     };
     struct InFlight {
         std::uint32_t generation = 0;
@@ -205,6 +212,7 @@ class Worker {
     std::optional<InFlight> release(PingId id, Mono now);
     Finding take(TargetIndex index, const InFlight& ping, const PingResult& result, const SessionFacts* facts,
                  Mono now, contract::WallTime at);
+    [[nodiscard]] SessionPlan::Listener listener_of(Target& target);
     void confirm_by_fresh_pings(TargetIndex index, Mono now);
     void close_session(TargetIndex index);
     void set_mode(TargetIndex index, contract::Mode mode);
@@ -227,7 +235,9 @@ class Worker {
     std::vector<TargetIndex> free_targets_;
     std::unordered_map<std::string, TargetIndex> by_name_;
     std::vector<Action> soon_;  // what results led to, for the next tick
-    std::uint32_t probes_ = 1;
+    cluster::Rendezvous probes_;
+    std::uint64_t probes_version_ = 1;
+    std::chrono::nanoseconds wall_offset_{};
     std::uint32_t session_generation_ = 0;  // no session of any target has had the next one
     std::size_t openings_ = 0;
     std::size_t open_sessions_ = 0;

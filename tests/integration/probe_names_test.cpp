@@ -13,8 +13,12 @@
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -129,6 +133,26 @@ TEST_F(ProbeNames, ANameThatWasNeverFoundIsSaidAndFoundOnceItIsThere) {
     EXPECT_THAT(probe->output(), HasSubstr("host name 'db.test' is not found: trying again"));
     set_hosts("127.0.0.1 db.test\n");
     EXPECT_TRUE(becomes(Opinion::up));
+}
+
+TEST_F(ProbeNames, WhileANameIsLookedUpForTheFirstTimeItsTargetIsNotAccused) {
+    const support::PostgresServer postgres;
+    // Who reads it waits until somebody writes: a name server that takes its time.
+    const std::string hosts = folder / "hosts";
+    ASSERT_EQ(::mkfifo(hosts.c_str(), 0644), 0);
+    start_probe();
+    define("db.test", postgres.port());
+    ASSERT_TRUE(wait_until([&] { return ledger->of("db1").size() >= 4; })) << probe->output();
+    for (const Ping& ping : ledger->of("db1")) {
+        EXPECT_EQ(ping.verdict, Verdict::inconclusive) << to_string(ping.reason);
+        EXPECT_EQ(ping.opinion, Opinion::undecided);
+    }
+    // The lookup ends, and the name is not there.
+    EXPECT_TRUE(wait_until([&] {
+        const support::FileDescriptor writer{::open(hosts.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)};
+        const auto pings = ledger->of("db1");
+        return pings.back().verdict == Verdict::no_response && pings.back().reason == Reason::dns;
+    })) << probe->output();
 }
 
 TEST_F(ProbeNames, AServerThatMovesIsFoundAtItsNewAddress) {

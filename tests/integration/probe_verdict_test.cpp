@@ -167,6 +167,34 @@ TEST_F(ProbeVerdict, NotAttemptedWithFilesThatLibpqWillNotUse) {
     target.sslrootcert = folder / "none.pem";
     observe(target);
     expect_ours(Verdict::not_attempted, Reason::config);
+    std::ofstream{folder / "garbage.pem"} << "no certificate\n";
+    target.sslrootcert = folder / "garbage.pem";
+    observe(target);
+    expect_ours(Verdict::not_attempted, Reason::config);
+    // What the server says before TLS counts all the same.
+    server.kill9();
+    expect_ours(Verdict::no_response, Reason::refused);
+}
+
+TEST_F(ProbeVerdict, AcceptingWithoutTheFilesThatLibpqCanDoWithout) {
+    PostgresServer server{{.hba = {"host all all 127.0.0.1/32 trust"}, .tls = true}};
+    const support::TempDir folder;
+    auto target = target_at_port(server.port());
+    target.sslmode = contract::SslMode::require;
+    target.sslrootcert = folder / "none.pem";
+    target.sslcert = folder / "none.crt";
+    observe(target);
+    expect_ours(Verdict::accepting, Reason::ok);
+}
+
+TEST_F(ProbeVerdict, NoResponseForTlsWithFilesThatLibpqCanDoWithout) {
+    PostgresServer server;  // without TLS
+    const support::TempDir folder;
+    auto target = target_at_port(server.port());
+    target.sslmode = contract::SslMode::require;
+    target.sslcert = folder / "none.crt";
+    observe(target);
+    expect_ours(Verdict::no_response, Reason::tls);
 }
 
 TEST_F(ProbeVerdict, NoResponseWhereTheCertificateIsAnothersOrOfAnotherName) {

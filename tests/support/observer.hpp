@@ -58,7 +58,7 @@ class Observer {
         loop_.change_targets({probe::TargetPut{target}});
     }
     void remove(const std::string& target) { loop_.change_targets({probe::TargetRemoved{target}}); }
-    void set_probes(std::size_t probes) { loop_.set_probes(probes); }
+    void set_probes(std::vector<std::string> probes) { loop_.set_probes(std::move(probes)); }
 
     [[nodiscard]] std::vector<contract::Ping> pings(std::size_t from = 0) const {
         const std::lock_guard lock{mutex_};

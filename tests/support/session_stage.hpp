@@ -68,7 +68,7 @@ class SessionStage : public testing::Test {
         std::vector<std::unique_ptr<Observer>> three;
         for (const char* id : {"w1", "w2", "w3"}) {
             three.push_back(observer(target, id));
-            three.back()->set_probes(3);
+            three.back()->set_probes({"w1", "w2", "w3"});
         }
         for (const auto& each : three) each->wait_for(0, held_up_by_session);
         return three;

@@ -40,6 +40,7 @@ const std::vector<std::string> kPure{
     "probe/doubt",
     "probe/open_files",
     "probe/opinion",
+    "probe/paced_lines",
     "probe/ping_result",
     "probe/schedule",
     "probe/session_plan",

@@ -54,7 +54,7 @@ class SessionPlanTest : public testing::Test {
         plan.confirm(now);
     }
 
-    Turn turn() { return plan.turn(now, kListener); }
+    Turn turn() { return plan.turn(now, {kListener, 0ms}); }
 };
 
 TEST_F(SessionPlanTest, OpensOnAcceptingOnceAtATime) {
@@ -102,6 +102,41 @@ TEST_F(SessionPlanTest, RetrySlowerUpToALimitAndFromTheStartAfterASession) {
     EXPECT_TRUE(opens());
 }
 
+SessionFacts life(int number) {
+    SessionFacts facts;
+    facts.started_at = contract::WallTime{std::chrono::seconds{number}};
+    return facts;
+}
+
+TEST_F(SessionPlanTest, NoLoginForNothingWhereEverySessionEndsUnchecked) {
+    open(life(1));
+    ASSERT_TRUE(plan.lost(now));
+    ASSERT_TRUE(opens()) << "once is no habit";
+    std::chrono::milliseconds wait = SessionPlan::kFirstRetry;
+    for (int times = 0; times < 10; ++times) {
+        plan.opened(life(1));
+        ASSERT_TRUE(plan.lost(now));
+        now += wait - 1ms;
+        EXPECT_FALSE(opens()) << times;
+        now += 1ms;
+        ASSERT_TRUE(opens()) << times;
+        wait = std::min(2 * wait, SessionPlan::kLastRetry);
+    }
+    plan.opened(life(1));
+    plan.checked({});
+    ASSERT_TRUE(plan.lost(now));
+    EXPECT_TRUE(opens()) << "one that was checked was good for something";
+}
+
+TEST_F(SessionPlanTest, NoLoginForNothingIsNoneInAnotherLife) {
+    open(life(1));
+    for (int number = 2; number < 10; ++number) {
+        ASSERT_TRUE(plan.lost(now));
+        ASSERT_TRUE(opens()) << "a server that crashes again and again is seen to";
+        plan.opened(life(number));
+    }
+}
+
 TEST_F(SessionPlanTest, CheckBySessionAndMeasureTheLagWithEveryFifth) {
     open();
     std::vector<Turn> turns;
@@ -125,6 +160,20 @@ TEST_F(SessionPlanTest, ListenerIsPingedFreshWhenNothingHasForItsInterval) {
     pings(kAccepting);  // by a call, say
     now += kListener - 1ms;
     EXPECT_NE(turn(), Turn::fresh) << "any fresh ping is one of the listener";
+}
+
+TEST_F(SessionPlanTest, ListenerIsPingedWhereItsOwnPeriodBegins) {
+    open();
+    const auto until_fresh = [&](std::chrono::milliseconds phase) {
+        const Mono since = now;
+        while (plan.turn(now, {kListener, phase}) != Turn::fresh) now += 1ms;
+        pings(kAccepting);
+        return now - since;
+    };
+    EXPECT_EQ(until_fresh(2s), 7s) << "2 s would be sooner than half a period";
+    EXPECT_EQ(until_fresh(2s), kListener);
+    EXPECT_EQ(until_fresh(1s), 4s) << "another place in line";
+    EXPECT_EQ(until_fresh(1s), kListener);
 }
 
 TEST_F(SessionPlanTest, ListenerInDoubtIsPingedFreshUntilOneIsAccepted) {
