@@ -33,9 +33,9 @@ constexpr int kOfEachKind = 4;
 constexpr int kHealthy = 10;
 /// What all of them together may cost; a single one that is followed costs more.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr long kMostKib = 600 * 1024;  // freed memory is kept
+constexpr long kMostKib = 600L * 1024;  // freed memory is kept
 #else
-constexpr long kMostKib = 48 * 1024;
+constexpr long kMostKib = 48L * 1024;
 #endif
 
 class ProbeHostile : public testing::TestWithParam<contract::Mode> {

@@ -131,7 +131,7 @@ TEST(WorkersOfOneTarget, TakeTurnsAtItsListener) {
     }
     std::erase_if(listened, [](auto time) { return time < 1040s; });  // each has had a turn
     ASSERT_GT(listened.size(), 2U);
-    EXPECT_NEAR(static_cast<double>(listened.size()), 160 / 5, 2);
+    EXPECT_NEAR(static_cast<double>(listened.size()), 160.0 / 5, 2);
     for (std::size_t i = 1; i < listened.size(); ++i)
         EXPECT_NEAR(std::chrono::duration<double>(listened[i] - listened[i - 1]).count(), 5, 1.1);
 }
