@@ -46,7 +46,6 @@ struct Loop::Impl {
     struct Endpoint {
         contract::TargetDefinition definition;
         std::optional<ConnectionParameters> parameters;  // empty: its name has not been found
-        std::vector<PingId> waiting;                     // for the first lookup of its name
         AddressOrder order;                              // of a host name's addresses
         std::string login_fault;                         // the last one said
         std::string tls_fault;                           // the same
@@ -297,13 +296,11 @@ struct Loop::Impl {
             return;
         }
         const Host& host = hosts.at(endpoint.definition.address);
-        if (host.observer_exhausted) {
-            finished(ping, {Verdict::inconclusive, Reason::observer_stalled, {}, std::nullopt});
-        } else if (host.looked_up) {
-            finished(ping, {Verdict::no_response, Reason::dns, {}, std::nullopt});
-        } else {
-            endpoint.waiting.push_back(ping);
-        }
+        // Nobody is to blame before the first lookup has ended, nor where this worker could make none.
+        const bool not_found = host.looked_up && !host.observer_exhausted;
+        finished(ping, not_found
+                           ? PingResult{Verdict::no_response, Reason::dns, {}, std::nullopt}
+                           : PingResult{Verdict::inconclusive, Reason::observer_stalled, {}, std::nullopt});
     }
 
     /// What a ping found, less what is no fault of the server: libpq looks at the files of a definition only when the
@@ -317,21 +314,13 @@ struct Loop::Impl {
         return {Verdict::not_attempted, Reason::config, {}, std::nullopt};
     }
 
-    /// What no engine knows waits for the first lookup of its target's name, which is nobody's fault yet.
-    PingResult expire_waiting(PingId ping) {
-        Endpoint& endpoint = endpoints[worker.target_of(ping)];
-        std::erase(endpoint.waiting, ping);
-        return {Verdict::inconclusive, Reason::observer_stalled, {}, std::nullopt};
-    }
-
     void expire(PingId ping) {
         if (const auto check = sessions.expire(ping)) {
             finished(ping, *check);
             return;
         }
-        auto ended = engine.expire(ping);
-        if (!ended) ended = expire_waiting(ping);
-        PingResult result = *ended;
+        PingResult result = engine.expire(ping).value_or(
+            PingResult{Verdict::inconclusive, Reason::observer_stalled, {}, std::nullopt});
         if (self_doubt == SelfDoubt::off && result.verdict == Verdict::inconclusive)
             result = {Verdict::no_response, Reason::timeout, {}, std::nullopt};
         finished(ping, result);
@@ -457,11 +446,8 @@ struct Loop::Impl {
         for (const TargetIndex index : host.targets) {
             Endpoint& endpoint = endpoints[index];
             if (other && endpoint.order.renew(host.addresses)) set_parameters(endpoint);
-            const std::vector<PingId> waiting = std::exchange(endpoint.waiting, {});
-            // A ping that expired while it waited is over, and its slot may be another's by now.
-            for (const PingId ping : waiting) {
-                if (worker.under_way(ping)) begin(ping, index);
-            }
+            // It was not pinged until now.
+            if (first) worker.called(endpoint.definition.name, runtime::mono_now());
         }
     }
 };

@@ -20,6 +20,14 @@ bool is_soft_failure(const PingResult& result) {
     return result.verdict == contract::Verdict::no_response && !contract::is_hard_evidence(result.reason);
 }
 
+/// Where nothing was found, and nothing is known that more pings could confirm: it would go on for as long as the cause
+/// lasts, a file that cannot be used or a name that is looked up yet.
+bool tells_nothing(const PingResult& result, const OpinionTracker& opinion) {
+    if (result.verdict == contract::Verdict::not_attempted) return true;
+    return result.verdict == contract::Verdict::inconclusive && opinion.streak() == 0 &&
+           opinion.opinion() == contract::Opinion::undecided;
+}
+
 Schedule::Confirming left_to_confirm(const OpinionTracker& opinion) {
     if (opinion.settled()) return Schedule::Confirming::nothing;
     const bool may_fall = opinion.failing() || opinion.opinion() == contract::Opinion::up;
@@ -336,9 +344,9 @@ Finding Worker::take(TargetIndex index, const InFlight& in_flight, const PingRes
         const bool decides = weigh(index, in_flight, result, now);
         target.opinion.feed(result.verdict, in_flight.started, {definition.rise, definition.fall}, decides);
     }
-    // What is not attempted is not confirmed either: it would go on for as long as its fault lasts.
-    const bool attempted = result.verdict != contract::Verdict::not_attempted;
-    schedule_.confirm(index, attempted ? left_to_confirm(target.opinion) : Schedule::Confirming::nothing,
+    schedule_.confirm(index,
+                      tells_nothing(result, target.opinion) ? Schedule::Confirming::nothing
+                                                            : left_to_confirm(target.opinion),
                       now);
 
     Finding finding;

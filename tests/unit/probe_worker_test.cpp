@@ -107,6 +107,28 @@ TEST_F(WorkerTest, OpinionTravelsInThePing) {
     EXPECT_EQ(third.streak, 3U);
 }
 
+TEST_F(WorkerTest, NothingToConfirmIsPingedAtItsRegularPace) {
+    const PingResult no_file{Verdict::not_attempted, Reason::config, {}, std::nullopt};
+    const PingResult not_known{Verdict::inconclusive, Reason::observer_stalled, {}, std::nullopt};
+    for (const PingResult& result : {no_file, not_known}) {
+        worker.put_target(definition("db1"), now);
+        const Mono began = now;
+        int pings = 0;
+        for (; now < began + 10s; ++pings) ping_with(result);
+        EXPECT_NEAR(pings, 11, 1) << "at a second's pace";
+        now += 200ms;
+        worker.called("db1", now);
+        const Mono called = now;
+        ping_with(kAccepting);
+        EXPECT_LE(now - called, 5ms) << "a call brings one at once";
+        const Mono found = now;
+        EXPECT_EQ(ping_with(kAccepting).opinion, Opinion::up);
+        EXPECT_LE(now - found, 110ms) << "what was found is confirmed at the fast interval";
+        worker.remove_target("db1");
+        now += 1s;
+    }
+}
+
 TEST_F(WorkerTest, RefusalsSettleDownAtTheFastInterval) {
     worker.put_target(definition("db1"), now);
     ping_with(kAccepting);
