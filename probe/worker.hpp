@@ -36,6 +36,8 @@
 //                         pings that failed softly say so, and it calls nobody.
 //   session_check_failed  A check of the session that fails counts as a failure, closes the session and is
 //                         confirmed by fresh pings (session_plan.hpp has the session's own rules).
+//   nothing_to_confirm    Where nothing was attempted, or nothing is known yet and the result proves nothing, no
+//                         fast pings follow: they would find the same for as long as the cause lasts.
 //   login_is_no_outage    A refused login says that the server answers: it counts as a success, with the
 //                         reason.
 //   openings_bound        No more than kOpenings logins are under way: a login costs milliseconds of this

@@ -107,7 +107,7 @@ TEST_F(WorkerTest, OpinionTravelsInThePing) {
     EXPECT_EQ(third.streak, 3U);
 }
 
-TEST_F(WorkerTest, NothingToConfirmIsPingedAtItsRegularPace) {
+TEST_F(WorkerTest, NothingToConfirmGoesOnAtTheRegularPace) {
     const PingResult no_file{Verdict::not_attempted, Reason::config, {}, std::nullopt};
     const PingResult not_known{Verdict::inconclusive, Reason::observer_stalled, {}, std::nullopt};
     for (const PingResult& result : {no_file, not_known}) {
