@@ -17,7 +17,6 @@ using contract::Reason;
 using contract::Role;
 using contract::Verdict;
 using contract::Via;
-using support::by_session;
 using support::held_up_by_session;
 using support::is_down;
 using support::kObserverPassword;

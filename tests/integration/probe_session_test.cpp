@@ -17,7 +17,6 @@ using contract::Via;
 using support::by_session;
 using support::held_up_by_session;
 using support::is_down;
-using support::kObserverPassword;
 using support::life_of;
 using support::Observer;
 using support::PostgresServer;
