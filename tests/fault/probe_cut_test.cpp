@@ -1,6 +1,4 @@
-#include "common/contract/names.hpp"
 #include "common/contract/target.hpp"
-#include "common/nats/bucket.hpp"
 #include "tests/support/bucket_ledger.hpp"
 #include "tests/support/coverage_ledger.hpp"
 #include "tests/support/daemons.hpp"
@@ -8,6 +6,7 @@
 #include "tests/support/network_namespace.hpp"
 #include "tests/support/pgbouncer.hpp"
 #include "tests/support/postgres_server.hpp"
+#include "tests/support/targets_bucket.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <fmt/format.h>
@@ -64,13 +63,7 @@ class ProbeCut : public testing::Test {
     void SetUp() override {
         lay_cable("targets", "10.231.1.1", "10.231.1.2", kTargetsAt);
         lay_cable("nats", "10.231.2.1", "10.231.2.2", kNatsAt);
-        nats::ConnectOptions options;
-        options.url = server.url();
-        connection = std::move(nats::Connection::open(options).value());
-        nats::BucketConfig bucket;
-        bucket.name = contract::kTargetsBucket;
-        bucket.history = 8;
-        ASSERT_TRUE(nats::ensure_bucket(*connection, bucket));
+        connection = support::connect_with_targets_bucket(server.url());
         ledger = std::make_unique<CoverageLedger>(*connection, 3 * kInterval);
         states = std::make_unique<support::BucketLedger>(*connection);
         for (int i = 0; i < kPairs; ++i) define(pair(i), i, 2);
@@ -115,15 +108,14 @@ class ProbeCut : public testing::Test {
     void plug_in(const std::string& cable) const { near.ip({"link", "set", cable, "up"}); }
 
     void define(const std::string& name, int number, std::uint32_t observers) const {
-        contract::StoredDefinition stored;
-        contract::TargetDefinition& target = stored.definition;
+        contract::TargetDefinition target;
         target.name = target.service = name;
         target.address = kTargetsAt;
         target.port = number < kAtPostgres ? postgres.port() : pooler.port();
         target.interval = kInterval;
         target.timeout = 1s;  // what a loaded machine does not reach
         target.observers = observers;
-        ASSERT_TRUE(connection->publish("$KV.health_targets." + name, encode(stored)));
+        support::put_target(*connection, target);
     }
 
     /// These workers and no others hold every target up, each by as many as it is to have.

@@ -1,12 +1,11 @@
-#include "common/contract/names.hpp"
 #include "common/contract/target.hpp"
-#include "common/nats/bucket.hpp"
 #include "tests/support/coverage_ledger.hpp"
 #include "tests/support/daemons.hpp"
 #include "tests/support/distance.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/pgbouncer.hpp"
 #include "tests/support/postgres_server.hpp"
+#include "tests/support/targets_bucket.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <fmt/format.h>
@@ -98,21 +97,14 @@ class ProbeStalls : public testing::Test {
     std::size_t next = 0;  // to be stopped
 
     void SetUp() override {
-        nats::ConnectOptions options;
-        options.url = server.url();
-        connection = std::move(nats::Connection::open(options).value());
-        nats::BucketConfig bucket;
-        bucket.name = contract::kTargetsBucket;
-        bucket.history = 8;
-        ASSERT_TRUE(nats::ensure_bucket(*connection, bucket));
+        connection = support::connect_with_targets_bucket(server.url());
         ledger = std::make_unique<CoverageLedger>(*connection, 2 * kInterval);
         for (int i = 0; i < kTargets; ++i) define(i);
         ASSERT_TRUE(connection->flush(5s));
     }
 
     void define(int number) const {
-        contract::StoredDefinition stored;
-        contract::TargetDefinition& target = stored.definition;
+        contract::TargetDefinition target;
         target.name = target.service = "db" + std::to_string(number);
         target.address = "127.0.0.1";
         target.port = number < kAtPostgres ? to_postgres.port() : to_pooler.port();
@@ -120,7 +112,7 @@ class ProbeStalls : public testing::Test {
         target.observers = kObservers;
         // Every other one takes a second round trip, which is begun in time and answered too late.
         target.sslmode = number % 2 == 0 ? contract::SslMode::disable : contract::SslMode::prefer;
-        ASSERT_TRUE(connection->publish("$KV.health_targets." + target.name, encode(stored)));
+        support::put_target(*connection, target);
     }
 
     void start_workers(const std::vector<std::string>& more = {}) {

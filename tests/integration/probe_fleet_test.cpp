@@ -1,13 +1,13 @@
 #include "common/contract/names.hpp"
 #include "common/contract/ping.hpp"
 #include "common/contract/target.hpp"
-#include "common/nats/bucket.hpp"
 #include "common/nats/subscription.hpp"
 #include "tests/support/coverage_ledger.hpp"
 #include "tests/support/daemons.hpp"
 #include "tests/support/free_port.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/postgres_server.hpp"
+#include "tests/support/targets_bucket.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
@@ -49,26 +49,20 @@ class ProbeFleet : public testing::Test {
     std::map<std::string, std::unique_ptr<Daemon>> workers;
 
     void SetUp() override {
-        nats::ConnectOptions options;
-        options.url = server.url();
-        connection = std::move(nats::Connection::open(options).value());
-        nats::BucketConfig bucket;
-        bucket.name = contract::kTargetsBucket;
-        bucket.history = 8;
-        ASSERT_TRUE(nats::ensure_bucket(*connection, bucket));
+        connection = support::connect_with_targets_bucket(server.url());
         ledger = std::make_unique<CoverageLedger>(*connection, kFresh);
     }
 
     void define(const std::string& name, std::uint16_t port, std::uint32_t observers,
                 std::chrono::milliseconds interval = kInterval) {
-        contract::StoredDefinition stored;
-        stored.definition.name = stored.definition.service = name;
-        stored.definition.address = "127.0.0.1";
-        stored.definition.port = port;
-        stored.definition.interval = interval;
-        stored.definition.timeout = 10s;  // what a loaded machine does not reach
-        stored.definition.observers = observers;
-        ASSERT_TRUE(connection->publish("$KV.health_targets." + name, encode(stored)));
+        contract::TargetDefinition target;
+        target.name = target.service = name;
+        target.address = "127.0.0.1";
+        target.port = port;
+        target.interval = interval;
+        target.timeout = 10s;  // what a loaded machine does not reach
+        target.observers = observers;
+        support::put_target(*connection, target);
     }
 
     /// Targets with two observers and some with one. Most of them refuse, which is honest and costs next to nothing.

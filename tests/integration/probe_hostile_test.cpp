@@ -1,11 +1,10 @@
-#include "common/contract/names.hpp"
 #include "common/contract/target.hpp"
-#include "common/nats/bucket.hpp"
 #include "tests/support/daemons.hpp"
 #include "tests/support/hostile_peers.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/ping_ledger.hpp"
 #include "tests/support/postgres_server.hpp"
+#include "tests/support/targets_bucket.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
@@ -46,19 +45,12 @@ class ProbeHostile : public testing::TestWithParam<contract::Mode> {
     std::unique_ptr<support::PingLedger> ledger;
 
     void SetUp() override {
-        nats::ConnectOptions options;
-        options.url = server.url();
-        connection = std::move(nats::Connection::open(options).value());
-        nats::BucketConfig bucket;
-        bucket.name = contract::kTargetsBucket;
-        bucket.history = 8;
-        ASSERT_TRUE(nats::ensure_bucket(*connection, bucket));
+        connection = support::connect_with_targets_bucket(server.url());
         ledger = std::make_unique<support::PingLedger>(*connection);
     }
 
     void define(const std::string& name, std::uint16_t port, std::chrono::milliseconds timeout) {
-        contract::StoredDefinition stored;
-        contract::TargetDefinition& target = stored.definition;
+        contract::TargetDefinition target;
         target.name = target.service = name;
         target.address = "127.0.0.1";
         target.port = port;
@@ -67,7 +59,7 @@ class ProbeHostile : public testing::TestWithParam<contract::Mode> {
         target.observers = 1;
         target.mode = GetParam();
         if (target.mode == contract::Mode::session) target.user = "postgres";
-        ASSERT_TRUE(connection->publish("$KV.health_targets." + name, encode(stored)));
+        support::put_target(*connection, target);
     }
 
     static long most_resident_kib(support::Daemon& daemon) {

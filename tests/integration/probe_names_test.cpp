@@ -1,12 +1,11 @@
-#include "common/contract/names.hpp"
 #include "common/contract/target.hpp"
-#include "common/nats/bucket.hpp"
 #include "tests/support/daemons.hpp"
 #include "tests/support/file_descriptor.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/ping_ledger.hpp"
 #include "tests/support/postgres_server.hpp"
 #include "tests/support/process.hpp"
+#include "tests/support/targets_bucket.hpp"
 #include "tests/support/tcp_peer.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/wait_until.hpp"
@@ -45,13 +44,7 @@ class ProbeNames : public testing::Test {
     std::unique_ptr<support::Process> probe;
 
     void SetUp() override {
-        nats::ConnectOptions options;
-        options.url = server.url();
-        connection = std::move(nats::Connection::open(options).value());
-        nats::BucketConfig bucket;
-        bucket.name = contract::kTargetsBucket;
-        bucket.history = 8;
-        ASSERT_TRUE(nats::ensure_bucket(*connection, bucket));
+        connection = support::connect_with_targets_bucket(server.url());
         ledger = std::make_unique<support::PingLedger>(*connection);
     }
 
@@ -72,8 +65,7 @@ class ProbeNames : public testing::Test {
 
     void define(const std::string& address, std::uint16_t port,
                 contract::Mode mode = contract::Mode::ping) const {
-        contract::StoredDefinition stored;
-        contract::TargetDefinition& target = stored.definition;
+        contract::TargetDefinition target;
         target.name = target.service = "db1";
         target.address = address;
         target.port = port;
@@ -82,7 +74,7 @@ class ProbeNames : public testing::Test {
         target.observers = 1;
         target.mode = mode;
         if (mode == contract::Mode::session) target.user = "postgres";
-        ASSERT_TRUE(connection->publish("$KV.health_targets.db1", encode(stored)));
+        support::put_target(*connection, target);
     }
 
     /// A ping after the `from`th that is so.
