@@ -24,12 +24,13 @@ root=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 
 # Every report of a sanitizer, also of a daemon that a test started, becomes a file in this folder.
 sanitizer_options() {
-    local reports=$1 suppressions=$root/tests/support/tsan.supp
+    local reports=$1 suppressions=$root/tests/support/tsan.supp leaks=$root/tests/support/lsan.supp
     rm -rf "$reports"
     mkdir -p "$reports"
     # Servers run as another user are not sanitized, but what a test starts may be.
     chmod 1777 "$reports"
     export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:check_initialization_order=1:strict_string_checks=1:log_path=$reports/asan"
+    export LSAN_OPTIONS="suppressions=$leaks:print_suppressions=0"
     export UBSAN_OPTIONS="print_stacktrace=1:log_path=$reports/ubsan"
     export TSAN_OPTIONS="second_deadlock_stack=1:log_path=$reports/tsan"
     if [[ -f $suppressions ]]; then TSAN_OPTIONS+=":suppressions=$suppressions"; fi
