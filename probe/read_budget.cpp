@@ -3,6 +3,7 @@
 
 #include "probe/read_budget.hpp"
 
+#include <dlfcn.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -13,6 +14,14 @@ namespace pgpulse::probe {
 namespace {
 
 thread_local std::uint64_t* budget = nullptr;
+
+using Receive = ssize_t (*)(int, void*, size_t, int);
+
+/// The recv() that would be called without ours: the C library's, or a sanitizer's before it.
+Receive next_recv() {
+    static const auto next = reinterpret_cast<Receive>(dlsym(RTLD_NEXT, "recv"));
+    return next;
+}
 
 }  // namespace
 
@@ -27,13 +36,14 @@ ReadBudget::~ReadBudget() { budget = outer_; }
 extern "C" ssize_t recv(int socket, void* buffer, size_t length, int flags) {
     std::uint64_t* const left = pgpulse::probe::budget;
     if (left == nullptr || (flags & MSG_PEEK) != 0)
-        return recvfrom(socket, buffer, length, flags, nullptr, nullptr);
+
+        return pgpulse::probe::next_recv()(socket, buffer, length, flags);
     if (*left == 0 && length != 0) {
         errno = EAGAIN;
         return -1;
     }
     const ssize_t got =
-        recvfrom(socket, buffer, std::min<std::uint64_t>(length, *left), flags, nullptr, nullptr);
+        pgpulse::probe::next_recv()(socket, buffer, std::min<std::uint64_t>(length, *left), flags);
     if (got > 0) *left -= static_cast<std::uint64_t>(got);
     return got;
 }
