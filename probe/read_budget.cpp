@@ -35,15 +35,13 @@ ReadBudget::~ReadBudget() { budget = outer_; }
 /// says so. A budget that is used up is EAGAIN, as of a socket with nothing to read.
 extern "C" ssize_t recv(int socket, void* buffer, size_t length, int flags) {
     std::uint64_t* const left = pgpulse::probe::budget;
-    if (left == nullptr || (flags & MSG_PEEK) != 0)
-
-        return pgpulse::probe::next_recv()(socket, buffer, length, flags);
+    const auto next = pgpulse::probe::next_recv();
+    if (left == nullptr || (flags & MSG_PEEK) != 0) return next(socket, buffer, length, flags);
     if (*left == 0 && length != 0) {
         errno = EAGAIN;
         return -1;
     }
-    const ssize_t got =
-        pgpulse::probe::next_recv()(socket, buffer, std::min<std::uint64_t>(length, *left), flags);
+    const ssize_t got = next(socket, buffer, std::min<std::uint64_t>(length, *left), flags);
     if (got > 0) *left -= static_cast<std::uint64_t>(got);
     return got;
 }
