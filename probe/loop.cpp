@@ -327,10 +327,16 @@ struct Loop::Impl {
     }
 
     void finished(PingId id, PingResult result) {
-        if (result.verdict == Verdict::no_response && worker.under_way(id)) {
+        if (worker.under_way(id)) {
             Endpoint& endpoint = endpoints[worker.target_of(id)];
-            result = without_own_faults(endpoint, result);
-            if (endpoint.has_host_name) doubt_address(endpoint, id, result);
+            if (result.verdict == Verdict::no_response) {
+                result = without_own_faults(endpoint, result);
+                if (endpoint.has_host_name) doubt_address(endpoint, id, result);
+            } else if (result.verdict == Verdict::accepting &&
+                       !std::exchange(endpoint.tls_fault, {}).empty()) {
+                lines.add(PacedLines::Level::info,
+                          "target " + endpoint.definition.name + ": its TLS files can be used again");
+            }
         }
         publish(worker.finished(id, result, runtime::mono_now(), runtime::wall_now()), result.rtt);
     }
