@@ -1,5 +1,7 @@
 #include "common/nats/bucket.hpp"
 
+#include "common/nats/message_id.hpp"
+
 #include <spdlog/spdlog.h>
 
 namespace pgpulse::nats {
@@ -14,6 +16,13 @@ constexpr int kTriesBeforeTold = 8;
 
 std::string stream_of(const std::string& bucket) { return "KV_" + bucket; }
 std::string prefix_of(const std::string& bucket) { return "$KV." + bucket + "."; }
+
+/// Empty where the message has no such header.
+std::string_view header(natsMsg* message, const char* name) {
+    const char* value = nullptr;
+    if (natsMsgHeader_Get(message, name, &value) != NATS_OK || value == nullptr) return {};
+    return value;
+}
 
 Result<JetStreamHandle> jetstream(Connection& connection) {
     jsOptions options;
@@ -143,11 +152,12 @@ struct BucketWatch::Follow {
 
         std::string subject{natsMsg_GetSubject(raw)};
         if (!subject.starts_with(prefix)) return true;
-        const char* operation = nullptr;
-        natsMsgHeader_Get(raw, "KV-Operation", &operation);
         BucketEvent event;
-        event.kind = operation == nullptr ? BucketEvent::Kind::value : BucketEvent::Kind::removed;
+        event.kind =
+            header(raw, "KV-Operation").empty() ? BucketEvent::Kind::value : BucketEvent::Kind::removed;
         event.key = subject.substr(prefix.size());
+        event.by_bucket_writer =
+            is_conditional_write(event.key, header(raw, kExpectedHeader), header(raw, kMessageIdHeader));
         event.value.assign(natsMsg_GetData(raw), static_cast<std::size_t>(natsMsg_GetDataLength(raw)));
         event.revision = meta->Sequence.Stream;
         event.stored_at_us = meta->Timestamp / 1000;

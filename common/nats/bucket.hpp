@@ -47,6 +47,9 @@ struct BucketEvent {
     std::uint64_t revision = 0;     // the stream's sequence
     std::int64_t stored_at_us = 0;  // the server's wall clock, microseconds since 1970
     std::int64_t epoch_us = 0;      // when the bucket's stream was created, microseconds since 1970
+    /// Of `value` and `removed`: written the way BucketWriter writes. False for an edit by hand (`nats kv put`,
+    /// `update`, `del`) and for a write without a condition.
+    bool by_bucket_writer = false;
 };
 
 /// Follows every key of a bucket for ever on a thread of its own, through an ordered consumer with a

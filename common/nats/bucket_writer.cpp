@@ -1,5 +1,7 @@
 #include "common/nats/bucket_writer.hpp"
 
+#include "common/nats/message_id.hpp"
+
 #include <mutex>
 #include <vector>
 
@@ -81,13 +83,12 @@ Result<void> BucketWriter::publish(const std::string& key, std::string_view valu
     jsPubOptions options;
     jsPubOptions_Init(&options);
     options.MaxWait = kAckTimeoutMs;
-    const std::string message_id = key + "@" + std::to_string(expected);
+    const std::string id = message_id(key, expected);
     if (expected == 0) {
-        // No message id on a create: after a purge it would be taken for a duplicate.
         options.ExpectNoMessage = true;
     } else {
         options.ExpectLastSubjectSeq = expected;
-        options.MsgId = message_id.c_str();
+        options.MsgId = id.c_str();
     }
     if (s == NATS_OK) {
         raw = message.release();
@@ -104,8 +105,7 @@ void BucketWriter::on_ack(jsCtx*, natsMsg* raw, jsPubAck* ack, jsPubAckErr* erro
     WriteOutcome outcome;
     outcome.key = std::string{natsMsg_GetSubject(raw)}.substr(sink->prefix.size());
     const char* expected = nullptr;
-    if (natsMsgHeader_Get(raw, "Nats-Expected-Last-Subject-Sequence", &expected) == NATS_OK &&
-        expected != nullptr) {
+    if (natsMsgHeader_Get(raw, kExpectedHeader, &expected) == NATS_OK && expected != nullptr) {
         outcome.expected = std::stoull(expected);
     }
     if (ack != nullptr) {

@@ -1,4 +1,5 @@
 #include "common/nats/bucket.hpp"
+#include "common/nats/bucket_writer.hpp"
 #include "common/nats/subscription.hpp"
 #include "tests/support/bucket_events.hpp"
 #include "tests/support/nats_server.hpp"
@@ -244,6 +245,46 @@ TEST_F(BucketWatchTest, TellsTheNewestValueOfEachKeyThenLoadedThenChanges) {
     ASSERT_TRUE(events.wait_until_held({{"a", "2"}, {"c", "2"}}));
     EXPECT_EQ(events.all().size(), 8U) << "a change is told once, and none is left out";
     EXPECT_EQ(events.count(Kind::loaded), 1U);
+}
+
+TEST_F(BucketWatchTest, TellsWhatBucketWriterWroteFromAnEditByHand) {
+    create(republished());
+    start_watch();
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+    auto opened = BucketWriter::open(*connection, kBucket, [](const WriteOutcome&) {});
+    ASSERT_TRUE(opened) << opened.error().text;
+    BucketWriter& writer = **opened;
+    const auto store = bucket();
+    const char* const key = "a";
+    std::vector<bool> by_writer;
+    const auto wrote = [&](bool by_bucket_writer) {
+        by_writer.push_back(by_bucket_writer);
+        ASSERT_TRUE(support::wait_until([&] {
+            return events.count(Kind::value) + events.count(Kind::removed) == by_writer.size();
+        })) << "write "
+            << by_writer.size();
+    };
+    ASSERT_TRUE(writer.put(key, "1", 0));
+    wrote(true);
+    ASSERT_TRUE(writer.put(key, "2", 1));
+    wrote(true);
+    ASSERT_EQ(kvStore_PutString(nullptr, store.get(), key, "3"), NATS_OK);
+    wrote(false);
+    ASSERT_EQ(kvStore_UpdateString(nullptr, store.get(), key, "4", 3), NATS_OK);
+    wrote(false);
+    ASSERT_TRUE(writer.remove(key, 4));
+    wrote(true);
+    ASSERT_TRUE(writer.put(key, "6", 5));
+    wrote(true);
+    ASSERT_EQ(kvStore_Delete(store.get(), key), NATS_OK);
+    wrote(false);
+    ASSERT_TRUE(put_unacknowledged(*connection, kBucket, key, "8"));
+    wrote(false);
+    std::vector<bool> told;
+    for (const BucketEvent& event : events.all()) {
+        if (!event.key.empty()) told.push_back(event.by_bucket_writer);
+    }
+    EXPECT_EQ(told, by_writer);
 }
 
 TEST_F(BucketWatchTest, WaitsForABucketThatIsNotThereYet) {
