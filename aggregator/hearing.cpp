@@ -18,12 +18,22 @@ WorkerRun::Standing WorkerRun::meet(std::string_view run) {
     if (run == ended_run_) return Standing::ended;
     ended_run_ = std::move(run_);
     run_ = run;
-    smallest_ = smallest_before_ = kNone;
+    smallest_ = smallest_before_ = ahead_ = kNone;
     return Standing::current;
 }
 
-WorkerRun::Time WorkerRun::lateness(Time receipt, Time mono) {
+std::optional<WorkerRun::Time> WorkerRun::lateness(Time receipt, Time mono) {
     const Time difference = receipt - mono;
+    const Time quickest = std::min(smallest_, smallest_before_);
+    if (quickest != kNone && difference < quickest - kFarthestAhead) {
+        const bool again =
+            ahead_ != kNone && difference <= ahead_ + kFarthestAhead && difference >= ahead_ - kFarthestAhead;
+        if (!again) {
+            ahead_ = difference;
+            return std::nullopt;
+        }
+    }
+    ahead_ = kNone;
     if (smallest_ == kNone) {
         window_began_ = receipt;
     } else if (receipt - window_began_ > kWindow) {

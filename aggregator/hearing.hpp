@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -44,8 +45,12 @@ class WorkerRun {
     /// A ping of `run` arrived: `ended` where it belongs to a run that another has followed.
     Standing meet(std::string_view run);
 
-    /// The lateness of a ping of the current run.
-    Time lateness(Time receipt, Time mono);
+    /// The lateness of a ping of the current run. Nullopt for one that claims to come from the future: quicker
+    /// than the quickest by more than `kFarthestAhead`. The next one that is as far ahead is believed: then it was
+    /// the earlier pings that were held up, by as much.
+    std::optional<Time> lateness(Time receipt, Time mono);
+
+    static constexpr Time kFarthestAhead{60'000};
 
   private:
     static constexpr Time kWindow{60'000};
@@ -56,6 +61,7 @@ class WorkerRun {
     Time window_began_{0};
     Time smallest_{kNone};
     Time smallest_before_{kNone};
+    Time ahead_{kNone};  // the difference of a ping that was not believed
 };
 
 }  // namespace pgpulse::aggregator

@@ -6,8 +6,11 @@
 
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -27,16 +30,28 @@ class Metrics {
     void definition_refused() { definitions_refused_->Increment(); }
     /// Any thread.
     void show_members(const cluster::Membership::View& view);
-    void show(const TallyCounts& counts, const std::map<contract::Health, std::size_t>& targets);
+    void show(const TallyCounts& counts, const Census& census);
+    /// Pings that nats.c dropped since the start.
+    void show_dropped(std::int64_t total);
+    void show_partitions(const Ranks& ranks);
+    void decided(std::chrono::milliseconds latency);
 
   private:
-    static constexpr std::size_t kHeardKinds = 5;
     static constexpr std::size_t kCauses = 5;
 
     std::shared_ptr<prometheus::Registry> registry_;
     std::array<prometheus::Counter*, kHeardKinds> heard_{};
     std::array<prometheus::Counter*, kCauses> refused_{};
     prometheus::Counter* dropped_ = nullptr;
+    prometheus::Counter* dropped_by_client_ = nullptr;
+    prometheus::Counter* writes_retried_ = nullptr;
+    prometheus::Histogram* decision_ = nullptr;
+    prometheus::Gauge* writing_ = nullptr;
+    prometheus::Gauge* disputed_ = nullptr;
+    prometheus::Gauge* maintenance_ = nullptr;
+    prometheus::Gauge* in_conflict_ = nullptr;
+    prometheus::Gauge* role_unexpected_ = nullptr;
+    std::array<prometheus::Gauge*, 2> partitions_{};  // first, second
     prometheus::Counter* definitions_refused_ = nullptr;
     prometheus::Counter* transitions_ = nullptr;
     prometheus::Counter* put_back_ = nullptr;

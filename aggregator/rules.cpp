@@ -17,8 +17,14 @@ std::uint32_t voters(const Ballot& ballot) {
     return static_cast<std::uint32_t>(ballot.votes.size()) + ballot.unheard;
 }
 
-std::uint32_t needed(const Ballot& ballot, std::uint32_t voters) {
-    return std::min(ballot.quorum.value_or(voters / 2 + 1), std::max(voters, 1U));
+std::uint32_t needed(const Ballot& ballot) {
+    const auto all = voters(ballot);
+    return std::min(ballot.quorum.value_or(all / 2 + 1), std::max(all, 1U));
+}
+
+bool has_quorum(const Ballot& ballot, Opinion opinion) {
+    const auto count = voices(ballot, opinion);
+    return count > 0 && count >= needed(ballot);
 }
 
 bool hard_down(const Ballot& ballot) {
@@ -27,40 +33,55 @@ bool hard_down(const Ballot& ballot) {
     });
 }
 
+bool former_voters(const Ballot& ballot) { return voters(ballot) == 0 && ballot.anyone_heard; }
+
+bool too_young(const Ballot& ballot) { return voters(ballot) == 0 && ballot.young; }
+
 bool nobody_heard(const Ballot& ballot) { return voters(ballot) == 0; }
 
-bool quorum_up(const Ballot& ballot) {
-    const auto up = voices(ballot, Opinion::up);
-    return up > 0 && up >= needed(ballot, voters(ballot));
-}
-
-bool young_down(const Ballot& ballot) {
-    const auto others = voters(ballot) + 1;
-    return ballot.first_decision_is_young && voices(ballot, Opinion::down) < needed(ballot, others);
-}
-
-bool quorum_down(const Ballot& ballot) {
-    const auto down = voices(ballot, Opinion::down);
-    return down > 0 && down >= needed(ballot, voters(ballot));
-}
+bool quorum_up(const Ballot& ballot) { return has_quorum(ballot, Opinion::up); }
 
 bool lone_soft_voice(const Ballot& ballot) {
-    return quorum_down(ballot) && voices(ballot, Opinion::down) == 1 && voters(ballot) > 1 &&
+    return has_quorum(ballot, Opinion::down) && voices(ballot, Opinion::down) == 1 && ballot.assigned > 1 &&
            !hard_down(ballot);
 }
+
+bool quorum_down(const Ballot& ballot) { return has_quorum(ballot, Opinion::down); }
 
 bool always(const Ballot&) { return true; }
 
 constexpr std::array kRules{
-    Rule{"nobody_heard", "No voter was heard for a whole freshness.", Ruling::unknown, nobody_heard},
-    Rule{"quorum_up", "A quorum of the voters holds the target up.", Ruling::up, quorum_up},
-    Rule{"young_down", "A first `down` waits for voters who may not have been heard yet.", Ruling::keep,
-         young_down},
-    Rule{"lone_soft_voice", "One voice among several voters, and only silence to show for it.", Ruling::keep,
+    Rule{"former_voters", "no voters, but somebody was heard within one freshness?",
+         "Those who may vote were not heard yet, or doubt themselves; what was heard lately stands.",
+         Ruling::keep, former_voters},
+    Rule{"too_young", "no voters, and this aggregator has the target for less than one freshness?",
+         "Whoever has just begun to listen has not heard anybody's silence.", Ruling::keep, too_young},
+    Rule{"nobody_heard", "no voters?", "Nobody was heard for a whole freshness.", Ruling::unknown,
+         nobody_heard},
+    Rule{"quorum_up", "a quorum of the voters says up?", "A quorum of the voters holds the target up.",
+         Ruling::up, quorum_up},
+    Rule{"lone_soft_voice", "a quorum of one says down, of several observers, on soft evidence?",
+         "One voice among several observers, and only silence to show for it.", Ruling::keep,
          lone_soft_voice},
-    Rule{"quorum_down", "A quorum of the voters holds the target down.", Ruling::down, quorum_down},
-    Rule{"no_quorum", "The voters disagree or have not made up their minds.", Ruling::keep, always},
+    Rule{"quorum_down", "a quorum of the voters says down?", "A quorum of the voters holds the target down.",
+         Ruling::down, quorum_down},
+    Rule{"no_quorum", "otherwise", "The voters disagree or have not made up their minds.", Ruling::keep,
+         always},
 };
+
+std::string_view in_words(Ruling ruling) {
+    switch (ruling) {
+        case Ruling::up:
+            return "up";
+        case Ruling::down:
+            return "down";
+        case Ruling::unknown:
+            return "unknown";
+        case Ruling::keep:
+            return "the state stays";
+    }
+    return "";
+}
 
 }  // namespace
 
@@ -68,6 +89,29 @@ std::span<const Rule> rules() { return kRules; }
 
 const Rule& decide(const Ballot& ballot) {
     return *std::ranges::find_if(kRules, [&](const Rule& rule) { return rule.applies(ballot); });
+}
+
+bool disagree(const Ballot& ballot) {
+    return voices(ballot, Opinion::up) > 0 && voices(ballot, Opinion::down) > 0;
+}
+
+std::string rules_as_flowchart() {
+    std::string chart = "flowchart TD\n";
+    for (std::size_t i = 0; i + 1 < kRules.size(); ++i) {
+        const Rule& rule = kRules[i];
+        const std::string name{rule.name};
+        chart += "    " + name + "{\"" + std::string{rule.asks} + "\"}\n";
+        chart += "    " + name + " -- yes --> " + name + "_ruling([\"" + std::string{in_words(rule.ruling)} +
+                 "\"])\n";
+        const Rule& next = kRules[i + 1];
+        if (i + 2 < kRules.size()) {
+            chart += "    " + name + " -- no --> " + std::string{next.name} + "\n";
+        } else {
+            chart += "    " + name + " -- no --> " + std::string{next.name} + "([\"" +
+                     std::string{in_words(next.ruling)} + "\"])\n";
+        }
+    }
+    return chart;
 }
 
 }  // namespace pgpulse::aggregator

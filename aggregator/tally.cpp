@@ -1,38 +1,48 @@
 #include "aggregator/tally.hpp"
 
+#include "common/contract/names.hpp"
+
 #include <algorithm>
-#include <array>
+#include <charconv>
 
 namespace pgpulse::aggregator {
 namespace {
 
+using contract::Change;
 using contract::Health;
 using contract::Opinion;
 using contract::Reason;
+using contract::Role;
 using contract::Verdict;
 using std::chrono::milliseconds;
 
-constexpr std::size_t kMostVoters = 64;
-constexpr std::size_t kMostWorkers = 4096;
 constexpr int kTicksASweep = 10;
 constexpr int kSilentFreshnessesBeforeForgotten = 10;
+constexpr int kIntervalsSuspect = 3;
 constexpr milliseconds kLeastFreshness{5000};
 constexpr milliseconds kLeastLateness{1000};
 constexpr milliseconds kRetryAfterLost{1000};
 constexpr milliseconds kRetryAfterFailure{500};
+/// What a bucket lost is put back only then: a server that is up or down meanwhile is told of by its next pings, and
+/// nobody is to read the old state for a moment before the true one.
+constexpr milliseconds kPutBackAfter{1500};
+/// Bounds the memory of a mass outage. JetStream takes some 65,000 pipelined writes a second: a full window lasts a
+/// tenth of that.
+constexpr std::size_t kMostInFlight = 8192;
 
-/// How long an opinion stands without a new ping.
-milliseconds freshness(const contract::TargetDefinition& definition) {
-    return std::max(3 * definition.interval + definition.timeout, kLeastFreshness);
-}
-
-/// How late a ping may be and still count: later ones come out of a reconnect buffer, and newer ones follow.
-milliseconds longest_lateness(const contract::TargetDefinition& definition) {
-    return std::max(definition.interval, kLeastLateness);
-}
+/// What only definitions and other targets' states say, and not the pings of this one.
+constexpr std::bitset<contract::kChanges> kSaidByOthers{1U << static_cast<unsigned>(Change::maintenance) |
+                                                        1U << static_cast<unsigned>(Change::conflicts_with) |
+                                                        1U << static_cast<unsigned>(Change::role_unexpected)};
 
 bool conclusive(Verdict verdict) {
     return verdict != Verdict::inconclusive && verdict != Verdict::not_attempted;
+}
+
+std::uint64_t as_number(std::string_view run) {
+    std::uint64_t number = 0;
+    std::from_chars(run.data(), run.data() + run.size(), number, 16);
+    return number;
 }
 
 Health to_health(Ruling ruling) {
@@ -46,15 +56,15 @@ Health to_health(Ruling ruling) {
     }
 }
 
-/// Whether this evidence is a ground for that state.
-bool speaks_for(const contract::Evidence& evidence, Health health) {
+/// Whether this word is a ground for that state.
+bool speaks_for(const Word& word, Health health) {
     switch (health) {
         case Health::up:
-            return evidence.opinion == Opinion::up && evidence.verdict == Verdict::accepting;
+            return word.opinion == Opinion::up && word.verdict == Verdict::accepting;
         case Health::down:
-            return evidence.opinion == Opinion::down && evidence.verdict != Verdict::accepting;
+            return word.opinion == Opinion::down && word.verdict != Verdict::accepting;
         case Health::unknown:
-            return evidence.verdict == Verdict::not_attempted;
+            return word.verdict == Verdict::not_attempted;
     }
     return false;
 }
@@ -76,35 +86,66 @@ Reason most_common(const std::vector<Reason>& reasons, Reason none) {
 
 }  // namespace
 
-Tally::Tally(std::string id) : id_(std::move(id)) {}
+Tally::Tally(std::string id) : id_(std::move(id)), index_(0, NameHash{targets_}, SameName{targets_}) {}
 
 Tally::Target* Tally::find(std::string_view name) {
     const auto it = index_.find(name);
-    return it == index_.end() ? nullptr : &targets_[it->second];
+    return it == index_.end() ? nullptr : &targets_[*it];
 }
 
 Tally::Target& Tally::target_named(std::string_view name) {
     if (Target* target = find(name)) return *target;
-    index_.emplace(name, targets_.size());
-    targets_.emplace_back().name = name;
-    return targets_.back();
+    Target& target = targets_.emplace_back();
+    target.name = name;
+    target.partition = static_cast<std::uint8_t>(contract::partition_of(name));
+    index_.insert(static_cast<Index>(targets_.size() - 1));
+    return target;
+}
+
+Tally::Index Tally::index_of(const Target& target) const {
+    return *index_.find(std::string_view{target.name});
+}
+
+std::string_view Tally::service_of(const Target& target) {
+    return target.terms && !target.terms->service.empty() ? target.terms->service : target.name;
 }
 
 void Tally::definition(const contract::TargetDefinition& definition, Now now, Actions& out) {
     Target& target = target_named(definition.name);
-    if (!target.definition) target.taken_over = hearing_.now();
-    target.definition = definition;
-    target.freshness = freshness(definition);
+    const bool first = target.terms == nullptr;
+    if (target.claims && service_of(target) != definition.service) {
+        claims_.withdraw(service_of(target), index_of(target));
+        target.claims = false;
+    }
+    if (first) target.terms = std::make_unique<Terms>();
+    Terms& terms = *target.terms;
+    terms.service = definition.service == target.name ? "" : definition.service;
+    terms.interval = definition.interval;
+    // A later ping comes out of a reconnect buffer, and newer ones follow.
+    terms.longest_lateness = std::max(definition.interval, kLeastLateness);
+    terms.patience.freshness = std::max(3 * definition.interval + definition.timeout, kLeastFreshness);
+    terms.patience.suspect = kIntervalsSuspect * definition.interval;
+    if (terms.observers != definition.observers) target.seated = 0;
+    terms.observers = definition.observers;
+    terms.quorum = definition.quorum;
+    terms.expect_role = definition.expect_role;
+    terms.maintenance.define(definition.maintenance_until);
+    if (target.belief && !target.belief->maintenance && target.belief->maintenance_until)
+        terms.maintenance.over(*target.belief->maintenance_until);
     target.removing = false;
+    if (first) begin(target);
+    update_claim(target);
     evaluate(target, now, out);
 }
 
 void Tally::definition_removed(std::string_view name, Now now, Actions& out) {
     // The target may not be known yet: its state can still be on its way from the bucket.
     Target& target = target_named(name);
-    target.definition.reset();
+    if (target.claims) claims_.withdraw(service_of(target), index_of(target));
+    target.claims = false;
+    target.terms.reset();
     target.removing = true;
-    target.voters.clear();
+    target.voters.clear(workers_);
     evaluate(target, now, out);
 }
 
@@ -113,28 +154,48 @@ void Tally::definitions_loaded(Now now, Actions& out) {
     evaluate_all(now, out);
 }
 
+void Tally::members(const std::vector<std::string>& probes, Now now, Actions& out) {
+    workers_.members(probes);
+    for (Target& target : targets_) seat_voters(target);
+    evaluate_all(now, out);
+}
+
+void Tally::ranks(const Ranks& ranks, Now now, Actions& out) {
+    const Ranks before = std::exchange(ranks_, ranks);
+    for (Target& target : targets_) {
+        const Rank was = before.at(target.partition);
+        if ((was == Rank::none) != (rank(target) == Rank::none)) begin(target);
+    }
+    evaluate_all(now, out);
+}
+
 void Tally::states_opened() {
     states_loaded_ = false;
     for (Target& target : targets_) target.seen = false;
 }
 
-void Tally::state(std::string_view name, contract::State state, std::uint64_t revision, Now now,
-                  Actions& out) {
+void Tally::state(std::string_view name, contract::State state, std::uint64_t revision, bool by_aggregator,
+                  Now now, Actions& out) {
     Target& target = target_named(name);
     const bool own_write = target.seen && revision == target.revision;
     target.seen = true;
-    if (own_write) return;
-    if (states_loaded_ && revision < target.revision) return;
-    const bool others_word = state.decided_by != id_;
-    const bool foreign = states_loaded_ && others_word;
-    if (!target.belief) target.taken_over = hearing_.now();
-    const auto life_before = target.lives.present();
-    adopt(target, std::move(state));
-    // Whoever wrote of another life may have seen a later one; what is true is told again by the next ping.
-    if (others_word && target.lives.present() != life_before) target.restarted.reset();
+    if (own_write || (states_loaded_ && revision < target.revision)) return;
     target.revision = revision;
-    target.rewrite = false;
-    if (foreign && target.definition) target.quiet_until = now.mono + target.definition->interval;
+    if (target.belief && !by_aggregator && *target.belief != state) {
+        damaged(target, Damage::edited, now);
+    } else if (target.belief && state.transition < target.belief->transition) {
+        damaged(target, Damage::older, now);
+    } else {
+        const bool others_word = state.decided_by != id_;
+        const bool put_back = target.belief && *target.belief == state;
+        const auto life_before = target.lives.present();
+        adopt(target, std::move(state));
+        // Whoever wrote of another life may have seen a later one; what is true is told again by the next ping.
+        if (others_word && target.lives.present() != life_before) target.restarted.reset();
+        target.rewrite = false;
+        target.foreign = states_loaded_ && others_word && !put_back;
+        target.adopted = hearing_.now();
+    }
     evaluate(target, now, out);
 }
 
@@ -142,20 +203,25 @@ void Tally::unreadable_state(std::string_view name, std::uint64_t revision, Now 
     Target& target = target_named(name);
     target.seen = true;
     target.revision = revision;
-    target.rewrite = target.belief.has_value();
+    if (target.belief) damaged(target, Damage::spoiled, now);
     evaluate(target, now, out);
 }
 
-void Tally::state_removed(std::string_view name, std::uint64_t revision, Now now, Actions& out) {
+void Tally::state_removed(std::string_view name, std::uint64_t revision, bool by_aggregator, Now now,
+                          Actions& out) {
     Target& target = target_named(name);
+    const bool known = target.seen && revision == target.revision;
     target.seen = true;
+    if (known || (states_loaded_ && revision < target.revision)) return;
     target.revision = revision;
-    if (!target.definition) {
+    if (!target.terms || by_aggregator) {
+        // An aggregator deletes for a definition's delete marker alone, which this one may not have read yet.
         target.belief.reset();
         target.rewrite = false;
-        return;
+        update_claim(target);
+    } else if (target.belief) {
+        damaged(target, Damage::removed, now);
     }
-    target.rewrite = target.belief.has_value();
     evaluate(target, now, out);
 }
 
@@ -164,187 +230,159 @@ void Tally::states_loaded(Now now, Actions& out) {
     for (Target& target : targets_) {
         if (target.seen) continue;
         target.revision = 0;
-        target.in_flight.reset();
-        target.rewrite = target.belief.has_value() && target.definition.has_value();
+        forget_write(target);
+        if (target.belief && target.terms) damaged(target, Damage::lost, now);
     }
     evaluate_all(now, out);
 }
 
 Heard Tally::ping(const contract::Ping& ping, Now now, Actions& out) {
-    Target* target = find(ping.target);
-    if (target == nullptr || !target->definition) return Heard::unknown_target;
+    Target* const found = find(ping.target);
+    if (found == nullptr || !found->terms) return Heard::unknown_target;
+    Target& target = *found;
+    if (rank(target) == Rank::none) return Heard::not_tallied;
 
-    auto worker = workers_.find(ping.worker);
-    if (worker == workers_.end()) {
-        if (workers_.size() >= kMostWorkers) return Heard::too_many_workers;
-        worker = workers_.try_emplace(ping.worker).first;
-    }
-    if (worker->second.meet(ping.run) == WorkerRun::Standing::ended) return Heard::replayed;
+    const auto index = workers_.meet(ping.worker);
+    if (!index) return Heard::too_many_workers;
+    Workers::Worker& worker = workers_.at(*index);
+    if (worker.run.meet(ping.run) == WorkerRun::Standing::ended) return Heard::replayed;
     const auto receipt = std::chrono::duration_cast<milliseconds>(now.mono.time_since_epoch());
-    const milliseconds lateness = worker->second.lateness(receipt, milliseconds{ping.mono_ms});
+    const auto lateness = worker.run.lateness(receipt, milliseconds{ping.mono_ms});
+    if (!lateness) return Heard::from_the_future;
 
-    auto voter =
-        std::ranges::find(target->voters, ping.worker, [](const Voter& v) { return v.evidence.worker; });
-    if (voter != target->voters.end() && voter->run == ping.run && ping.seq <= voter->seq)
-        return Heard::replayed;
-    if (lateness > longest_lateness(*target->definition)) return Heard::late;
-    if (voter == target->voters.end()) {
-        if (target->voters.size() >= kMostVoters) return Heard::too_many_workers;
-        voter = target->voters.emplace(target->voters.end());
-    }
-    voter->run = ping.run;
-    voter->seq = ping.seq;
-    voter->suspect = ping.suspect;
-    contract::Evidence& evidence = voter->evidence;
-    evidence.worker = ping.worker;
-    evidence.site = ping.site;
-    evidence.opinion = ping.opinion;
-    evidence.verdict = ping.verdict;
-    evidence.reason = ping.reason;
-    evidence.sqlstate = ping.sqlstate;
-    evidence.rtt_us = ping.rtt_us;
-    evidence.at = ping.at;
-    if (conclusive(ping.verdict)) voter->heard = hearing_.now() - lateness;
+    const std::uint64_t run = as_number(ping.run);
+    const Word* const before = target.voters.find(*index);
+    if (before != nullptr && before->run == run && ping.seq <= before->seq) return Heard::replayed;
+    if (*lateness > target.terms->longest_lateness) return Heard::late;
+    seat_voters(target);
+    Word* const word = target.voters.meet(*index, workers_);
+    if (word == nullptr) return Heard::too_many_workers;
+
+    const Time heard = hearing_.now() - *lateness;
+    if (worker.site != ping.site) worker.site = ping.site;
+    word->run = run;
+    word->seq = ping.seq;
+    word->opinion = ping.opinion;
+    word->verdict = ping.verdict;
+    word->reason = ping.reason;
+    word->sqlstate = {};
+    std::ranges::copy_n(ping.sqlstate.begin(), std::ssize(ping.sqlstate), word->sqlstate.begin());
+    word->rtt_us = ping.rtt_us.value_or(-1);
+    word->at = ping.at;
+    if (ping.suspect && !word->suspect) word->suspect_since = heard;
+    word->suspect = ping.suspect;
+    if (conclusive(ping.verdict)) word->heard = heard;
     if (ping.role && ping.writable) {
-        voter->role = HeardRole{{*ping.role, *ping.writable}, hearing_.now() - lateness};
+        word->role = *ping.role;
+        word->writable = *ping.writable;
+        word->role_heard = heard;
+        word->life = ping.started_at.value_or(contract::WallTime{});
     }
+    const bool observer = target.voters.is_observer(*index);
     // Until the bucket is read there is no life to compare with; the next ping tells of this one again.
-    if (const auto life = life_of(ping); life && loaded() && target->lives.tells_restart(*life))
-        target->restarted = life;
-    evaluate(*target, now, out);
-    return Heard::counted;
+    if (const auto life = life_of(ping); observer && life && loaded() && target.lives.tells_restart(*life))
+        target.restarted = life;
+    deciding_ping_ = now.mono - *lateness;
+    evaluate(target, now, out);
+    deciding_ping_.reset();
+    return observer ? Heard::counted : Heard::no_observer;
 }
 
 void Tally::tick(Now now, Actions& out) {
     hearing_.tick(now.mono);
-    // Silence is the only thing that comes without an event; a tenth of the targets is looked at each tick.
+    // Silence, and the end of a maintenance, come without an event; a tenth of the targets is looked at each tick.
     const std::size_t share = targets_.size() / kTicksASweep + 1;
     for (std::size_t i = 0; i < share && !targets_.empty(); ++i) {
         sweep_ = (sweep_ + 1) % targets_.size();
-        forget_silent_voters(targets_[sweep_]);
-        evaluate(targets_[sweep_], now, out);
+        Target& target = targets_[sweep_];
+        if (target.terms) {
+            const Time limit =
+                hearing_.now() - kSilentFreshnessesBeforeForgotten * target.terms->patience.freshness;
+            target.voters.forget(limit, workers_);
+        }
+        evaluate(target, now, out);
     }
+    evaluate_waiting(now, out);
+    for (std::string& line : damage_.take()) out.emplace_back(Notice{std::move(line)});
 }
 
 void Tally::written(std::string_view name, Written outcome, std::uint64_t expected, std::uint64_t revision,
                     Now now, Actions& out) {
-    Target* target = find(name);
-    if (target == nullptr || !target->in_flight || target->in_flight->expected != expected) return;
-    const Write write = std::move(*target->in_flight);
-    target->in_flight.reset();
+    Target* const found = find(name);
+    if (found == nullptr || !found->in_flight || found->in_flight->expected != expected) return;
+    Target& target = *found;
+    const Write write = std::move(*target.in_flight);
+    forget_write(target);
+    target.retry = outcome != Written::stored;
     switch (outcome) {
-        case Written::stored:
-            // The watch may have told of this write, or of a later one, before its acknowledgement came.
-            if (revision > target->revision) {
-                target->revision = revision;
-                target->seen = true;
-                if (write.state.target.empty())
-                    target->belief.reset();
-                else
-                    adopt(*target, write.state);
-                target->rewrite = false;
+        case Written::stored: {
+            if (!write.state.target.empty() && !write.put_back) {
+                ++counts_.transitions;
+                std::optional<milliseconds> latency;
+                if (write.decided_from)
+                    latency = std::chrono::duration_cast<milliseconds>(now.mono - *write.decided_from);
+                const contract::State& state = write.state;
+                out.emplace_back(Decided{state.target, state.transition, state.previous, state.state,
+                                         state.reason, state.changed, latency});
             }
-            if (!write.state.target.empty()) ++counts_.transitions;
+            // The watch may have told of this write, or of a later one, before its acknowledgement came.
+            if (revision <= target.revision) break;
+            target.revision = revision;
+            target.seen = true;
+            target.rewrite = false;
+            target.foreign = false;
+            if (write.state.target.empty()) {
+                target.belief.reset();
+                update_claim(target);
+            } else {
+                adopt(target, write.state);
+            }
             break;
+        }
         case Written::lost:
             ++counts_.writes_lost;
             // What won comes through the watch; where it has come already there is nothing to wait for.
-            if (target->revision == expected) target->quiet_until = now.mono + kRetryAfterLost;
+            if (target.revision == expected) target.quiet_until = now.mono + kRetryAfterLost;
             break;
         case Written::failed:
             ++counts_.writes_failed;
-            target->quiet_until = now.mono + kRetryAfterFailure;
+            target.quiet_until = now.mono + kRetryAfterFailure;
             break;
     }
-    evaluate(*target, now, out);
+    evaluate(target, now, out);
+    evaluate_waiting(now, out);
 }
 
-std::map<Health, std::size_t> Tally::targets_by_state() const {
-    std::map<Health, std::size_t> counts{{Health::up, 0}, {Health::down, 0}, {Health::unknown, 0}};
+Census Tally::census() const {
+    Census census;
+    census.by_state = {{Health::up, 0}, {Health::down, 0}, {Health::unknown, 0}};
+    census.writing = in_flight_ + waiting_.size();
     for (const Target& target : targets_) {
-        if (target.definition && target.belief) ++counts[target.belief->state];
+        if (!target.terms || !target.belief) continue;
+        ++census.by_state[target.belief->state];
+        if (target.disputed) ++census.disputed;
+        if (target.belief->maintenance) ++census.maintenance;
+        if (!target.belief->conflicts_with.empty()) ++census.in_conflict;
+        if (target.belief->role_unexpected) ++census.role_unexpected;
     }
-    return counts;
+    return census;
 }
 
-bool Tally::fresh(const Target& target, const Voter& voter) const {
-    return voter.heard && hearing_.now() - *voter.heard <= target.freshness;
+void Tally::begin(Target& target) {
+    target.taken_over = hearing_.now();
+    target.voters.begin(hearing_.now(), workers_);
+    target.restarted.reset();
+    target.disputed = false;
+}
+
+void Tally::seat_voters(Target& target) {
+    if (!target.terms || target.seated == workers_.generation()) return;
+    target.seated = workers_.generation();
+    target.voters.seat(workers_.observers(target.name, target.terms->observers), hearing_.now());
 }
 
 bool Tally::young(const Target& target) const {
-    return hearing_.now() - target.taken_over <= target.freshness;
-}
-
-const Rule& Tally::rule_for(const Target& target) const {
-    std::array<Vote, kMostVoters> votes;
-    std::size_t count = 0;
-    for (const Voter& voter : target.voters) {
-        if (!fresh(target, voter)) continue;
-        votes[count++] = {voter.evidence.opinion, voter.evidence.reason, voter.suspect};
-    }
-    Ballot ballot;
-    ballot.votes = std::span{votes.data(), count};
-    ballot.quorum = target.definition ? target.definition->quorum : std::nullopt;
-    if (young(target)) {
-        if (target.belief) {
-            for (const contract::Evidence& evidence : target.belief->evidence) {
-                const bool heard = std::ranges::any_of(target.voters, [&](const Voter& voter) {
-                    return voter.evidence.worker == evidence.worker;
-                });
-                if (!heard) ++ballot.unheard;
-            }
-        } else {
-            ballot.first_decision_is_young = true;
-        }
-    }
-    return decide(ballot);
-}
-
-void Tally::evaluate(Target& target, Now now, Actions& out) {
-    if (!loaded() || target.in_flight || now.mono < target.quiet_until) return;
-    if (target.removing) {
-        if (!target.belief) return;
-        target.in_flight = Write{{}, target.revision};
-        out.emplace_back(RemoveState{target.name, target.revision});
-        return;
-    }
-    if (!target.definition) return;
-    if (target.rewrite && target.belief) {
-        ++counts_.put_back;
-        out.emplace_back(
-            Notice{"the bucket lost or spoiled the state of '" + target.name + "': putting it back"});
-        target.in_flight = Write{*target.belief, target.revision};
-        out.emplace_back(PutState{*target.belief, target.revision});
-        return;
-    }
-    const Rule& rule = rule_for(target);
-    const bool decides = rule.ruling != Ruling::keep && !(rule.ruling == Ruling::unknown && young(target));
-    if (!decides && !target.belief) return;
-    const Findings found = findings(target, decides ? to_health(rule.ruling) : target.belief->state);
-    if (target.belief && target.belief->state == found.health && target.belief->role == found.role &&
-        target.belief->writable == found.writable && !found.restarted)
-        return;
-    target.in_flight = Write{next_state(target, found, now), target.revision};
-    out.emplace_back(PutState{target.in_flight->state, target.revision});
-}
-
-void Tally::adopt(Target& target, contract::State state) {
-    if (const auto life = life_of(state)) target.lives.adopt(*life);
-    if (target.restarted && target.restarted == target.lives.present()) target.restarted.reset();
-    target.belief = std::move(state);
-}
-
-Tally::Findings Tally::findings(const Target& target, Health health) const {
-    RoleReports reports;
-    for (const Voter& voter : target.voters) {
-        if (voter.role && hearing_.now() - voter.role->heard <= target.freshness)
-            reports.add(voter.role->report);
-    }
-    const auto* const belief = target.belief ? &*target.belief : nullptr;
-    return {health, reports.role(belief != nullptr ? belief->role : std::nullopt),
-            reports.writable(belief != nullptr ? belief->writable : std::nullopt),
-            // While it is held down nobody is told of a new life: the word comes with its return.
-            target.restarted.has_value() && health == Health::up};
+    return hearing_.now() - target.taken_over <= target.terms->patience.freshness;
 }
 
 void Tally::evaluate_all(Now now, Actions& out) {
@@ -352,13 +390,161 @@ void Tally::evaluate_all(Now now, Actions& out) {
     for (Target& target : targets_) evaluate(target, now, out);
 }
 
-contract::State Tally::next_state(const Target& target, const Findings& found, Now now) const {
+void Tally::evaluate_waiting(Now now, Actions& out) {
+    for (std::size_t left = waiting_.size(); left > 0 && in_flight_ < kMostInFlight; --left) {
+        Target& target = targets_[waiting_.front()];
+        waiting_.pop_front();
+        target.waiting = false;
+        evaluate(target, now, out);
+    }
+}
+
+bool Tally::may_write(Target& target) {
+    if (in_flight_ < kMostInFlight) return true;
+    if (!target.waiting) waiting_.push_back(index_of(target));
+    target.waiting = true;
+    return false;
+}
+
+void Tally::write(Target& target, Write write, Actions& out) {
+    if (std::exchange(target.retry, false)) ++counts_.writes_retried;
+    ++in_flight_;
+    target.in_flight = std::make_unique<Write>(std::move(write));
+    const Write& flying = *target.in_flight;
+    if (flying.state.target.empty())
+        out.emplace_back(RemoveState{target.name, flying.expected});
+    else
+        out.emplace_back(PutState{flying.state, flying.expected, flying.put_back});
+}
+
+void Tally::forget_write(Target& target) {
+    if (!target.in_flight) return;
+    target.in_flight.reset();
+    --in_flight_;
+}
+
+void Tally::evaluate(Target& target, Now now, Actions& out) {
+    if (!loaded() || target.in_flight || rank(target) == Rank::none || now.mono < target.quiet_until) return;
+    if (target.removing) {
+        if (target.belief && may_write(target)) write(target, {{}, target.revision, false, {}}, out);
+        return;
+    }
+    if (!target.terms) return;
+    seat_voters(target);
+    const Findings found = findings(target, now);
+    if (!target.belief && !found.decides) return;
+    if (const Changes changes = differences(target, found); changes.any() && !must_wait(target, changes)) {
+        if (may_write(target))
+            write(target, {next_state(target, found, changes, now), target.revision, false, deciding_ping_},
+                  out);
+    } else if (target.rewrite && target.belief && now.mono >= target.rewrite_from && may_write(target)) {
+        ++counts_.put_back;
+        write(target, {*target.belief, target.revision, true, {}}, out);
+    }
+}
+
+Tally::Findings Tally::findings(Target& target, Now now) {
+    Terms& terms = *target.terms;
+    const contract::State* const belief = target.belief.get();
+    Voters::Votes votes;
+    Ballot ballot = target.voters.ballot(hearing_.now(), terms.patience, votes);
+    ballot.young = young(target);
+    ballot.quorum = terms.quorum;
+    const Rule& rule = decide(ballot);
+    target.disputed = rule.ruling == Ruling::keep && disagree(ballot);
+
+    Findings found;
+    found.decides = rule.ruling != Ruling::keep;
+    if (found.decides)
+        found.health = to_health(rule.ruling);
+    else
+        found.health = belief != nullptr ? belief->state : Health::unknown;
+    // While it is held down nobody is told of a new life: the word comes with its return.
+    found.restarted = target.restarted.has_value() && found.health == Health::up;
+    found.maintenance = terms.maintenance.active(now.mono, now.wall);
+
+    const RoleReports reports = target.voters.roles(
+        hearing_.now(), terms.patience, target.restarted ? target.restarted : target.lives.present());
+    if (belief != nullptr) {
+        found.role = belief->role;
+        found.writable = belief->writable;
+    }
+    if (found.health == Health::up) {
+        // A server that comes back, or has started anew, may have become another: what it was is no ground.
+        const bool another_life = found.restarted && target.lives.present() &&
+                                  target.restarted->started_at != target.lives.present()->started_at;
+        if (belief == nullptr || belief->state != Health::up || another_life) {
+            found.role.reset();
+            found.writable.reset();
+        }
+        found.role = reports.role(found.role);
+        found.writable = reports.writable(found.writable);
+    }
+    found.role_unexpected = terms.expect_role && found.role && *found.role != *terms.expect_role;
+    if (found.health == Health::up && found.role == Role::primary)
+        found.conflicts_with = conflicts(target, reports);
+    return found;
+}
+
+std::vector<std::string> Tally::conflicts(const Target& target, const RoleReports& reports) const {
+    std::vector<std::string> names;
+    const Index self = index_of(target);
+    const std::string_view service = service_of(target);
+    const auto claims = claims_.of(service);
+    if (claims.size() < 2 && (claims.empty() || claims[0].target == self)) return names;
+    const bool known_primary = reports.role(std::nullopt) == Role::primary;
+    for (const Claims::Claim& claim : claims) {
+        const Target& other = targets_[claim.target];
+        if (claim.target == self || service_of(other) != service) continue;
+        // In a switchover the old primary's last words are still fresh when the new one is promoted: whoever
+        // claims must have been heard to do so since the other did, and for an interval.
+        const bool stands = known_primary && hearing_.now() - claim.since > target.terms->interval &&
+                            target.voters.told_primary_since(claim.since);
+        const bool stood =
+            target.belief && std::ranges::binary_search(target.belief->conflicts_with, other.name);
+        if (stands || stood) names.push_back(other.name);
+    }
+    std::ranges::sort(names);
+    return names;
+}
+
+Tally::Changes Tally::differences(const Target& target, const Findings& found) {
+    static const contract::State kNothing;
+    const contract::State& belief = target.belief ? *target.belief : kNothing;
+    Changes changes;
+    const auto compare = [&](Change change, bool differs) {
+        changes.set(static_cast<std::size_t>(change), differs);
+    };
+    compare(Change::state, !target.belief || belief.state != found.health);
+    compare(Change::role, belief.role != found.role);
+    compare(Change::writable, belief.writable != found.writable);
+    compare(Change::restarts, found.restarted);
+    compare(Change::maintenance, belief.maintenance != found.maintenance);
+    compare(Change::conflicts_with, belief.conflicts_with != found.conflicts_with);
+    compare(Change::role_unexpected, belief.role_unexpected != found.role_unexpected);
+    return changes;
+}
+
+bool Tally::must_wait(const Target& target, const Changes& changes) const {
+    if (!target.foreign || hearing_.now() - target.adopted > target.terms->interval) return false;
+    // What the definitions and the other targets' states say reaches two aggregators at two times: neither turns
+    // the other's word back for that.
+    return rank(target) == Rank::second || (changes & ~kSaidByOthers).none();
+}
+
+contract::State Tally::next_state(const Target& target, const Findings& found, const Changes& changes,
+                                  Now now) const {
     const Health health = found.health;
     contract::State next;
     next.target = target.name;
     next.state = health;
     next.role = found.role;
     next.writable = found.writable;
+    next.maintenance = found.maintenance;
+    next.maintenance_until = target.terms->maintenance.until();
+    next.conflicts_with = found.conflicts_with;
+    next.role_unexpected = found.role_unexpected;
+    next.changed = changes;
     next.since = now.wall;
     next.transition = 1;
     if (target.belief) {
@@ -376,13 +562,18 @@ contract::State Tally::next_state(const Target& target, const Findings& found, N
     if (found.restarted) ++next.restarts;
 
     std::vector<Reason> reasons;
-    for (const Voter& voter : target.voters) {
-        if (speaks_for(voter.evidence, health) && (health == Health::unknown || fresh(target, voter))) {
-            reasons.push_back(voter.evidence.reason);
+    for (const Word* const word : target.voters.evidence()) {
+        if (speaks_for(*word, health) &&
+            (health == Health::unknown ||
+             target.voters.is_fresh(*word, hearing_.now(), target.terms->patience))) {
+            reasons.push_back(word->reason);
         }
-        next.evidence.push_back(voter.evidence);
+        next.evidence.push_back(to_evidence(*word, workers_));
     }
-    next.reason = most_common(reasons, health == Health::up ? Reason::ok : Reason::observer_stalled);
+    if (changes.test(static_cast<std::size_t>(Change::state)) || !target.belief || !reasons.empty())
+        next.reason = most_common(reasons, health == Health::up ? Reason::ok : Reason::observer_stalled);
+    else
+        next.reason = target.belief->reason;
     if (found.restarted) next.reason = Reason::restarted;
     std::ranges::sort(next.evidence, {}, &contract::Evidence::worker);
     next.decided_by = id_;
@@ -390,11 +581,36 @@ contract::State Tally::next_state(const Target& target, const Findings& found, N
     return next;
 }
 
-void Tally::forget_silent_voters(Target& target) const {
-    if (!target.definition) return;
-    const auto limit = kSilentFreshnessesBeforeForgotten * target.freshness;
-    std::erase_if(target.voters,
-                  [&](const Voter& voter) { return voter.heard && hearing_.now() - *voter.heard > limit; });
+void Tally::adopt(Target& target, contract::State state) {
+    if (const auto life = life_of(state)) target.lives.adopt(*life);
+    if (target.restarted && target.restarted == target.lives.present()) target.restarted.reset();
+    // What comes back may have become another server.
+    if (state.state == Health::down) target.voters.forget_roles();
+    if (target.terms && !state.maintenance && state.maintenance_until)
+        target.terms->maintenance.over(*state.maintenance_until);
+    if (target.belief)
+        *target.belief = std::move(state);
+    else
+        target.belief = std::make_unique<contract::State>(std::move(state));
+    update_claim(target);
+}
+
+void Tally::damaged(Target& target, Damage damage, Now now) {
+    target.rewrite = true;
+    const bool by_the_server = damage == Damage::lost || damage == Damage::older;
+    target.rewrite_from = by_the_server ? now.mono + kPutBackAfter : now.mono;
+    if (rank(target) != Rank::none) damage_.add(damage, target.name);
+}
+
+void Tally::update_claim(Target& target) {
+    const bool claims = target.terms && target.belief && target.belief->state == Health::up &&
+                        target.belief->role == Role::primary;
+    if (claims == target.claims) return;
+    target.claims = claims;
+    if (claims)
+        claims_.claim(service_of(target), index_of(target), hearing_.now());
+    else
+        claims_.withdraw(service_of(target), index_of(target));
 }
 
 }  // namespace pgpulse::aggregator

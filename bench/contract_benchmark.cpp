@@ -105,6 +105,9 @@ void tally_ping(benchmark::State& state) {
     tally.states_opened();
     tally.states_loaded(now, actions);
     tally.definitions_loaded(now, actions);
+    aggregator::Ranks ranks{};
+    ranks.fill(aggregator::Rank::first);
+    tally.ranks(ranks, now, actions);
     std::vector<Ping> pings;
     for (std::size_t worker = 0; worker < kWorkers; ++worker) {
         for (std::size_t target = 0; target < kTargets; ++target) {

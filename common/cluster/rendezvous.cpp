@@ -38,20 +38,26 @@ bool Rendezvous::owns(std::string_view member, std::string_view item, std::size_
     return true;
 }
 
-std::vector<std::string> Rendezvous::owners(std::string_view item, std::size_t count) const {
+void Rendezvous::owners(std::string_view item, std::size_t count, std::vector<std::uint32_t>& out) const {
     const std::uint64_t hash = fnv1a(item);
-    std::vector<std::size_t> order(members_.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    const std::size_t first = std::min(count, order.size());
-    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(first), order.end(),
-                      [&](std::size_t a, std::size_t b) {
+    out.resize(members_.size());
+    std::iota(out.begin(), out.end(), std::uint32_t{0});
+    const std::size_t first = std::min(count, out.size());
+    std::partial_sort(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(first), out.end(),
+                      [&](std::uint32_t a, std::uint32_t b) {
                           const std::uint64_t of_a = weight(hashes_[a], hash);
                           const std::uint64_t of_b = weight(hashes_[b], hash);
                           return of_a != of_b ? of_a > of_b : a < b;
                       });
+    out.resize(first);
+}
+
+std::vector<std::string> Rendezvous::owners(std::string_view item, std::size_t count) const {
+    std::vector<std::uint32_t> indexes;
+    owners(item, count, indexes);
     std::vector<std::string> owners;
-    owners.reserve(first);
-    for (std::size_t i = 0; i < first; ++i) owners.push_back(members_[order[i]]);
+    owners.reserve(indexes.size());
+    for (const std::uint32_t index : indexes) owners.push_back(members_[index]);
     return owners;
 }
 

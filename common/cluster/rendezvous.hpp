@@ -25,6 +25,9 @@ class Rendezvous {
     /// The first `count` members (all of them where there are fewer), the heaviest first.
     [[nodiscard]] std::vector<std::string> owners(std::string_view item, std::size_t count) const;
 
+    /// The same as indexes into `members()`, into `out`, which is emptied first.
+    void owners(std::string_view item, std::size_t count, std::vector<std::uint32_t>& out) const;
+
     [[nodiscard]] const std::vector<std::string>& members() const { return members_; }
 
   private:

@@ -50,6 +50,14 @@ std::string ping_subject(std::string_view worker, std::string_view target) {
     return subject;
 }
 
+std::string partition_pings(unsigned partition) {
+    std::string subject{kPingPrefix};
+    subject += static_cast<char>('0' + partition / 10);
+    subject += static_cast<char>('0' + partition % 10);
+    subject += ".>";
+    return subject;
+}
+
 std::string state_subject(std::string_view target) { return "health.state." + std::string{target}; }
 
 std::string check_subject(std::string_view target) { return std::string{kCheckPrefix} + std::string{target}; }

@@ -38,6 +38,9 @@ unsigned partition_of(std::string_view target);
 /// `health.ping.<partition>.<worker>.<target>`, the partition as two digits.
 std::string ping_subject(std::string_view worker, std::string_view target);
 
+/// `health.ping.<partition>.>`: all pings of a partition.
+std::string partition_pings(unsigned partition);
+
 /// `health.state.<target>`
 std::string state_subject(std::string_view target);
 

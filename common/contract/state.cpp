@@ -97,12 +97,23 @@ State read_state(const json& object) {
     state.crashed_at = optional_word(object, "crashed_at", parse_rfc3339);
     state.restarts = count(object, "restarts");
     state.maintenance = truth(object, "maintenance");
+    state.maintenance_until = optional_word(object, "maintenance_until", parse_rfc3339);
     if (const json* names = find(object, "conflicts_with")) {
         if (!names->is_array()) throw FieldFault{"conflicts_with"};
         for (const json& name : *names) {
             if (!name.is_string() || !is_target_name(name.get_ref<const std::string&>()))
                 throw FieldFault{"conflicts_with"};
             state.conflicts_with.push_back(name.get<std::string>());
+        }
+    }
+    if (find(object, "role_unexpected") != nullptr) state.role_unexpected = truth(object, "role_unexpected");
+    if (const json* words = find(object, "changed")) {
+        if (!words->is_array()) throw FieldFault{"changed"};
+        for (const json& entry : *words) {
+            const auto change =
+                entry.is_string() ? parse_change(entry.get_ref<const std::string&>()) : std::nullopt;
+            if (!change) throw FieldFault{"changed"};
+            state.changed.set(static_cast<std::size_t>(*change));
         }
     }
     const json& evidence = need(object, "evidence");
@@ -143,7 +154,13 @@ std::string encode(const State& state) {
     if (state.crashed_at) json["crashed_at"] = to_rfc3339(*state.crashed_at);
     json["restarts"] = state.restarts;
     json["maintenance"] = state.maintenance;
+    if (state.maintenance_until) json["maintenance_until"] = to_rfc3339(*state.maintenance_until);
     json["conflicts_with"] = state.conflicts_with;
+    if (state.role_unexpected) json["role_unexpected"] = true;
+    json["changed"] = nlohmann::ordered_json::array();
+    for (std::size_t i = 0; i < kChanges; ++i) {
+        if (state.changed.test(i)) json["changed"].push_back(to_string(static_cast<Change>(i)));
+    }
     json["evidence"] = nlohmann::ordered_json::array();
     for (const Evidence& evidence : state.evidence) json["evidence"].push_back(to_json(evidence));
     json["decided_by"] = state.decided_by;

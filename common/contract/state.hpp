@@ -6,6 +6,7 @@
 
 #include <tl/expected.hpp>
 
+#include <bitset>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -43,9 +44,12 @@ struct State {
     std::optional<WallTime> crashed_at;
     std::uint64_t restarts = 0;
     bool maintenance = false;
-    std::vector<std::string> conflicts_with;
-    std::vector<Evidence> evidence;  // the voters, by worker
-    std::string decided_by;          // the aggregator's id
+    std::optional<WallTime> maintenance_until;  // the definition's; with `maintenance` false it is over
+    std::vector<std::string> conflicts_with;    // sorted
+    bool role_unexpected = false;               // `role` is not the definition's `expect_role`
+    std::bitset<kChanges> changed;              // what this transition changed, by `Change`
+    std::vector<Evidence> evidence;             // the voters, by worker
+    std::string decided_by;                     // the aggregator's id
     WallTime decided_at{};
 
     bool operator==(const State&) const = default;

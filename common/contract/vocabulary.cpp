@@ -57,6 +57,14 @@ constexpr Spellings<Health, 3> kHealths{
 
 constexpr Spellings<Role, 2> kRoles{{{Role::primary, "primary"}, {Role::replica, "replica"}}};
 
+constexpr Spellings<Change, kChanges> kChangeWords{{{Change::state, "state"},
+                                                    {Change::role, "role"},
+                                                    {Change::writable, "writable"},
+                                                    {Change::restarts, "restarts"},
+                                                    {Change::maintenance, "maintenance"},
+                                                    {Change::conflicts_with, "conflicts_with"},
+                                                    {Change::role_unexpected, "role_unexpected"}}};
+
 constexpr Spellings<Via, 2> kVias{{{Via::fresh, "fresh"}, {Via::session, "session"}}};
 
 constexpr Spellings<Mode, 2> kModes{{{Mode::ping, "ping"}, {Mode::session, "session"}}};
@@ -81,6 +89,7 @@ std::string_view to_string(Reason value) { return spelling(kReasons, value); }
 std::string_view to_string(Opinion value) { return spelling(kOpinions, value); }
 std::string_view to_string(Health value) { return spelling(kHealths, value); }
 std::string_view to_string(Role value) { return spelling(kRoles, value); }
+std::string_view to_string(Change value) { return spelling(kChangeWords, value); }
 std::string_view to_string(Via value) { return spelling(kVias, value); }
 std::string_view to_string(Mode value) { return spelling(kModes, value); }
 std::string_view to_string(SslMode value) { return spelling(kSslModes, value); }
@@ -92,6 +101,7 @@ std::optional<Reason> parse_reason(std::string_view text) { return meaning(kReas
 std::optional<Opinion> parse_opinion(std::string_view text) { return meaning(kOpinions, text); }
 std::optional<Health> parse_health(std::string_view text) { return meaning(kHealths, text); }
 std::optional<Role> parse_role(std::string_view text) { return meaning(kRoles, text); }
+std::optional<Change> parse_change(std::string_view text) { return meaning(kChangeWords, text); }
 std::optional<Via> parse_via(std::string_view text) { return meaning(kVias, text); }
 std::optional<Mode> parse_mode(std::string_view text) { return meaning(kModes, text); }
 std::optional<SslMode> parse_ssl_mode(std::string_view text) { return meaning(kSslModes, text); }

@@ -47,6 +47,10 @@ enum class Health { up, down, unknown };
 
 enum class Role { primary, replica };
 
+/// What of a state a transition changed.
+enum class Change { state, role, writable, restarts, maintenance, conflicts_with, role_unexpected };
+inline constexpr std::size_t kChanges = 7;
+
 /// How a ping was made: a connection of its own, or the held session.
 enum class Via { fresh, session };
 
@@ -67,6 +71,7 @@ std::string_view to_string(Reason);
 std::string_view to_string(Opinion);
 std::string_view to_string(Health);
 std::string_view to_string(Role);
+std::string_view to_string(Change);
 std::string_view to_string(Via);
 std::string_view to_string(Mode);
 std::string_view to_string(SslMode);
@@ -78,6 +83,7 @@ std::optional<Reason> parse_reason(std::string_view);
 std::optional<Opinion> parse_opinion(std::string_view);
 std::optional<Health> parse_health(std::string_view);
 std::optional<Role> parse_role(std::string_view);
+std::optional<Change> parse_change(std::string_view);
 std::optional<Via> parse_via(std::string_view);
 std::optional<Mode> parse_mode(std::string_view);
 std::optional<SslMode> parse_ssl_mode(std::string_view);

@@ -170,6 +170,7 @@ Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& optio
     set("disconnected", natsOptions_SetDisconnectedCB(raw, &Connection::on_disconnected, self.get()));
     set("reconnected", natsOptions_SetReconnectedCB(raw, &Connection::on_connected, self.get()));
     set("closed", natsOptions_SetClosedCB(raw, &Connection::on_closed, self.get()));
+    if (options.one_delivery_thread) set("delivery", natsOptions_UseGlobalMessageDelivery(raw, true));
     set("errors", natsOptions_SetErrorHandler(raw, &Connection::on_error, self.get()));
     if (failed != NATS_OK) return tl::unexpected(Error{failed, static_cast<jsErrCode>(0), failed_at});
 

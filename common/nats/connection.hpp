@@ -26,6 +26,9 @@ struct ConnectOptions {
     std::string key_file;
     std::string ca_file;
     std::string client_name;  // shown by the server's connection list
+    /// One thread of the process delivers the messages of all subscriptions, in the order in which they came, rather
+    /// than one for each.
+    bool one_delivery_thread = false;
     /// How long `open` goes on when a server takes the connection and does not answer.
     std::chrono::milliseconds first_handshake_patience = std::chrono::hours{24 * 365};
 };

@@ -100,6 +100,8 @@ void MembershipFeed::take(const nats::BucketEvent& event, Clock::time_point now)
         const auto member = contract::decode_member(event.key, event.value);
         if (member) {
             membership_.heard(*member, now);
+            if (events_.on_server_time)
+                events_.on_server_time(contract::WallTime{std::chrono::microseconds{event.stored_at_us}});
         } else {
             spdlog::debug("bucket '{}', key '{}': {}", contract::kMembersBucket, event.key,
                           member.error().detail);

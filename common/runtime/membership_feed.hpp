@@ -1,6 +1,7 @@
 #pragma once
 
 #include "common/cluster/membership.hpp"
+#include "common/contract/wall_time.hpp"
 #include "common/nats/bucket.hpp"
 #include "common/nats/connection.hpp"
 #include "common/runtime/mailbox.hpp"
@@ -31,6 +32,9 @@ class MembershipFeed {
         std::function<void(const cluster::Membership::View&)> on_view;
         /// Another program has this id: one line that says so. Called at most once, on the feed's thread.
         std::function<void(std::string)> on_taken;
+        /// A member's word was stored at that time of the NATS server's clock. May be empty. Called on the feed's
+        /// thread.
+        std::function<void(contract::WallTime)> on_server_time = {};
     };
 
     /// `own.phase` is of no account.

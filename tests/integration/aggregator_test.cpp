@@ -6,6 +6,7 @@
 #include "tests/support/bucket_ledger.hpp"
 #include "tests/support/daemons.hpp"
 #include "tests/support/nats_server.hpp"
+#include "tests/support/pinging_worker.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
@@ -30,7 +31,7 @@ class Aggregator : public testing::Test {
     std::unique_ptr<nats::Connection> connection;
     std::unique_ptr<support::Daemon> aggregator;
     std::unique_ptr<support::BucketLedger> ledger;
-    std::uint64_t seq = 0;
+    std::unique_ptr<support::PingingWorker> worker;
 
     void SetUp() override {
         nats::ConnectOptions options;
@@ -40,6 +41,16 @@ class Aggregator : public testing::Test {
         connection = std::move(*opened);
         start_aggregator();
         ledger = std::make_unique<support::BucketLedger>(*connection);
+        worker = std::make_unique<support::PingingWorker>(*connection, "w1");
+        ASSERT_TRUE(wait_until([&] { return members("probe") == 1; })) << aggregator->log();
+    }
+
+    [[nodiscard]] double members(const std::string& kind) const {
+        return aggregator->metric("pgpulse_aggregator_members{kind=\"" + kind + "\"}").value_or(0);
+    }
+
+    [[nodiscard]] double heard(const std::string& outcome) const {
+        return aggregator->metric("pgpulse_aggregator_pings_total{outcome=\"" + outcome + "\"}").value_or(0);
     }
 
     void start_aggregator() {
@@ -60,20 +71,7 @@ class Aggregator : public testing::Test {
         write("health_targets", name, encode(stored));
     }
 
-    std::string ping(Opinion opinion, const std::string& worker = "w1") {
-        contract::Ping p;
-        p.target = "db1";
-        p.worker = worker;
-        p.run = "00000000000000aa";
-        p.seq = ++seq;
-        p.mono_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
-                        std::chrono::steady_clock::now().time_since_epoch())
-                        .count();
-        p.verdict = opinion == Opinion::down ? contract::Verdict::no_response : contract::Verdict::accepting;
-        p.reason = opinion == Opinion::down ? contract::Reason::refused : contract::Reason::ok;
-        p.opinion = opinion;
-        return encode(p);
-    }
+    std::string ping(Opinion opinion) { return encode(worker->ping("db1", opinion)); }
 
     void publish(const std::string& subject, const std::string& payload) {
         ASSERT_TRUE(connection->publish(subject, payload));
@@ -82,7 +80,7 @@ class Aggregator : public testing::Test {
     /// Says so until the bucket shows it: a definition may still be on its way to the aggregator.
     void says_until(Opinion opinion, Health health) {
         ASSERT_TRUE(wait_until([&] {
-            publish(contract::ping_subject("w1", "db1"), ping(opinion));
+            worker->say("db1", opinion);
             const auto newest = ledger->newest("db1");
             return newest && newest->state.state == health;
         })) << aggregator->log();
@@ -150,7 +148,7 @@ TEST_F(Aggregator, RefusesWhatIsNoPingAndGoesOn) {
     publish(subject, R"({"v":1,"target":"db1"})");
     publish(subject, std::string(70'000, ' '));
     publish(contract::ping_subject("w2", "db1"), ping(Opinion::down));  // speaks for w1
-    publish("health.ping.zz", ping(Opinion::down));
+    publish("health.ping.22.zz", ping(Opinion::down));
     const auto refused = [&](const std::string& cause) {
         return aggregator->metric("pgpulse_aggregator_pings_refused_total{cause=\"" + cause + "\"}")
             .value_or(0);
@@ -194,9 +192,9 @@ TEST_F(Aggregator, ARestartWritesNothingThatDidNotChange) {
     says_until(Opinion::up, Health::up);
     aggregator->kill9();
     start_aggregator();
-    for (int i = 0; i < 20; ++i) publish(contract::ping_subject("w1", "db1"), ping(Opinion::up));
     ASSERT_TRUE(wait_until([&] {
-        return aggregator->metric("pgpulse_aggregator_pings_total{outcome=\"counted\"}").value_or(0) >= 20;
+        worker->say("db1", Opinion::up);
+        return heard("counted") >= 20;
     }));
     EXPECT_EQ(ledger->history("db1").size(), 1U);
     says_until(Opinion::down, Health::down);
@@ -210,7 +208,7 @@ TEST_F(Aggregator, AnEditByHandIsPutRight) {
     says_until(Opinion::up, Health::up);
     write("health", "db1", "spoiled");
     EXPECT_TRUE(wait_until([&] {
-        publish(contract::ping_subject("w1", "db1"), ping(Opinion::up));
+        worker->say("db1", Opinion::up);
         const auto history = ledger->history("db1");
         return history.size() == 2 && history[1].state == history[0].state;
     })) << aggregator->log();

@@ -80,7 +80,7 @@ TEST(WorkerRuns, DriftIsForgottenAfterTwoWindows) {
     worker.lateness(0ms, 0ms);
     // The worker's clock runs one per cent slower than ours.
     std::chrono::milliseconds last{};
-    for (int second = 1; second <= 600; ++second) last = worker.lateness(second * 1000ms, second * 990ms);
+    for (int second = 1; second <= 600; ++second) last = *worker.lateness(second * 1000ms, second * 990ms);
     EXPECT_LE(last, 1300ms) << "two windows' drift at most, not ten minutes'";
 }
 
@@ -90,6 +90,26 @@ TEST(WorkerRuns, ANewRunIsMeasuredAnew) {
     worker.lateness(10'000ms, 10'000ms);
     worker.meet("b");
     EXPECT_EQ(worker.lateness(20'000ms, 5ms), 0ms);
+}
+
+TEST(WorkerRuns, AreNotMovedByOnePingFromTheFuture) {
+    WorkerRun worker;
+    worker.meet("00000000000000aa");
+    EXPECT_EQ(worker.lateness(100'000ms, 100'000ms), 0ms);
+    EXPECT_EQ(worker.lateness(101'000ms, 10'000'000ms), std::nullopt);
+    EXPECT_EQ(worker.lateness(102'000ms, 102'000ms), 0ms);
+    EXPECT_EQ(worker.lateness(103'000ms, 20'000'000ms), std::nullopt) << "each of them alone";
+    EXPECT_EQ(worker.lateness(104'000ms, 104'005ms), 0ms);
+}
+
+TEST(WorkerRuns, BelieveTheSecondPingAfterALongHoldUp) {
+    WorkerRun worker;
+    worker.meet("00000000000000aa");
+    // What a reconnect buffer held for ten minutes comes first.
+    EXPECT_EQ(worker.lateness(700'000ms, 100'000ms), 0ms);
+    EXPECT_EQ(worker.lateness(700'010ms, 700'000ms), std::nullopt);
+    EXPECT_EQ(worker.lateness(701'010ms, 701'000ms), 0ms);
+    EXPECT_EQ(worker.lateness(702'010ms, 702'000ms), 0ms);
 }
 
 }  // namespace

@@ -27,11 +27,28 @@ class TallyTest : public testing::Test {
     std::uint64_t pings = 0;
     bool hear = true;
 
+    TallyTest() {
+        tally.members({"w1"}, now, actions);
+        tally.ranks(kFirstInAll, now, actions);
+    }
+
+    static constexpr Ranks kFirstInAll = [] {
+        Ranks ranks{};
+        ranks.fill(Rank::first);
+        return ranks;
+    }();
+
     static contract::TargetDefinition definition(const std::string& name) {
         contract::TargetDefinition d;
         d.name = d.service = name;
         d.address = "127.0.0.1";
         return d;
+    }
+
+    void rank(Rank rank) {
+        Ranks ranks{};
+        ranks.fill(rank);
+        tally.ranks(ranks, now, actions);
     }
 
     void load(const std::vector<std::string>& targets) {
@@ -271,7 +288,7 @@ TEST_F(TallyTest, AStartReadsTheBucketAndWritesNothingThatDidNotChange) {
     tally.definition(definition("db1"), now, actions);
     tally.definitions_loaded(now, actions);
     tally.states_opened();
-    tally.state("db1", state, 42, now, actions);
+    tally.state("db1", state, 42, true, now, actions);
     tally.states_loaded(now, actions);
     hears("w1", Opinion::up);
     keeps_saying("w1", Opinion::up, 6s);
@@ -284,19 +301,16 @@ TEST_F(TallyTest, AStartReadsTheBucketAndWritesNothingThatDidNotChange) {
     EXPECT_EQ(found[0].state.transition, 8U);
 }
 
-TEST_F(TallyTest, VotersNamedByTheLastEvidenceAreWaitedForByAYoungAggregator) {
+TEST_F(TallyTest, ObserversAreWaitedForByAYoungAggregator) {
     contract::State state;
     state.target = "db1";
     state.state = Health::up;
     state.transition = 1;
-    state.evidence.resize(3);
-    state.evidence[0].worker = "w1";
-    state.evidence[1].worker = "w2";
-    state.evidence[2].worker = "w3";
+    tally.members({"w1", "w2", "w3"}, now, actions);
     tally.definition(definition("db1"), now, actions);
     tally.definitions_loaded(now, actions);
     tally.states_opened();
-    tally.state("db1", state, 42, now, actions);
+    tally.state("db1", state, 42, true, now, actions);
     tally.states_loaded(now, actions);
     hears("w1", Opinion::down);
     EXPECT_TRUE(puts().empty()) << "one of three";
@@ -318,7 +332,7 @@ TEST_F(TallyTest, ALostWriteAdoptsTheWinnersValue) {
     theirs.decided_by = "aggregator-2";
     tally.written("db1", Written::lost, 0, 0, now, actions);
     EXPECT_TRUE(puts().empty()) << "the watch tells who won";
-    tally.state("db1", theirs, 101, now, actions);
+    tally.state("db1", theirs, 101, true, now, actions);
     pass(3s);
     hears("w1", Opinion::up);
     EXPECT_TRUE(puts().empty());
@@ -326,14 +340,29 @@ TEST_F(TallyTest, ALostWriteAdoptsTheWinnersValue) {
     EXPECT_EQ(tally.counts().transitions, 0U);
 }
 
-TEST_F(TallyTest, AnAdoptedValueIsNotContradictedBeforeOneInterval) {
+TEST_F(TallyTest, TheFirstRankedContradictsAnAdoptedValueAtOnce) {
     load({"db1"});
     hears("w1", Opinion::up);
     contract::State theirs = stored();
     theirs.state = Health::down;
     theirs.transition = 2;
     theirs.decided_by = "aggregator-2";
-    tally.state("db1", theirs, 200, now, actions);
+    tally.state("db1", theirs, 200, true, now, actions);
+    const auto found = puts();
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0].expected, 200U);
+    EXPECT_EQ(found[0].state.transition, 3U);
+}
+
+TEST_F(TallyTest, TheSecondRankedContradictsAnAdoptedValueAfterOneInterval) {
+    rank(Rank::second);
+    load({"db1"});
+    hears("w1", Opinion::up);
+    contract::State theirs = stored();
+    theirs.state = Health::down;
+    theirs.transition = 2;
+    theirs.decided_by = "aggregator-2";
+    tally.state("db1", theirs, 200, true, now, actions);
     hears("w1", Opinion::up);
     pass(900ms);
     hears("w1", Opinion::up);
@@ -364,7 +393,7 @@ TEST_F(TallyTest, AWriteWhoseAcknowledgementWasLostIsNotCountedTwice) {
     hears("w1", Opinion::up);
     const auto put = puts();
     ASSERT_EQ(put.size(), 1U);
-    tally.state("db1", put[0].state, 101, now, actions);  // stored after all
+    tally.state("db1", put[0].state, 101, true, now, actions);  // stored after all
     tally.written("db1", Written::failed, 0, 0, now, actions);
     pass(3s);
     hears("w1", Opinion::up);
@@ -379,8 +408,8 @@ TEST_F(TallyTest, AWatchThatLagsBehindTheAcknowledgementChangesNothing) {
     const auto second = puts();
     ASSERT_EQ(second.size(), 1U);
     tally.written("db1", Written::stored, second[0].expected, ++sequence, now, actions);
-    tally.state("db1", first, sequence - 1, now, actions);
-    tally.state("db1", second[0].state, sequence, now, actions);
+    tally.state("db1", first, sequence - 1, true, now, actions);
+    tally.state("db1", second[0].state, sequence, true, now, actions);
     EXPECT_TRUE(puts().empty());
     hears("w1", Opinion::up);
     const auto third = puts();
@@ -394,8 +423,11 @@ TEST_F(TallyTest, AWipedBucketIsFilledAgain) {
     const auto before = stored();
     tally.states_opened();
     tally.states_loaded(now, actions);
+    EXPECT_TRUE(puts().empty()) << "what changed meanwhile is to be told first";
+    pass(2s);
     const auto found = puts();
     ASSERT_EQ(found.size(), 1U);
+    EXPECT_TRUE(found[0].put_back);
     EXPECT_EQ(found[0].state, before) << "the same transition, not a new one";
     EXPECT_EQ(found[0].expected, 0U);
     EXPECT_EQ(tally.counts().put_back, 1U);
@@ -416,6 +448,7 @@ TEST_F(TallyTest, ADeleteMarkerRemovesTheState) {
     load({"db1"});
     hears("w1", Opinion::up);
     stored();
+    actions.clear();
     tally.definition_removed("db1", now, actions);
     ASSERT_EQ(actions.size(), 1U);
     const auto* remove = std::get_if<RemoveState>(&actions[0]);
@@ -451,7 +484,7 @@ TEST_F(TallyTest, AbsenceRemovesNothing) {
     state.transition = 3;
     tally.definitions_loaded(now, actions);
     tally.states_opened();
-    tally.state("stranger", state, 42, now, actions);
+    tally.state("stranger", state, 42, true, now, actions);
     tally.states_loaded(now, actions);
     pass(60s);
     EXPECT_TRUE(actions.empty());
@@ -461,7 +494,7 @@ TEST_F(TallyTest, AStateDeletedByHandIsPutBack) {
     load({"db1"});
     hears("w1", Opinion::up);
     const auto before = stored();
-    tally.state_removed("db1", 300, now, actions);
+    tally.state_removed("db1", 300, false, now, actions);
     const auto found = puts();
     ASSERT_EQ(found.size(), 1U);
     EXPECT_EQ(found[0].expected, 300U);
@@ -472,8 +505,8 @@ TEST_F(TallyTest, TargetsAreCountedByState) {
     load({"db1", "db2"});
     hears("w1", Opinion::up);
     stored();
-    EXPECT_EQ(tally.targets_by_state().at(Health::up), 1U);
-    EXPECT_EQ(tally.targets_by_state().at(Health::down), 0U);
+    EXPECT_EQ(tally.census().by_state.at(Health::up), 1U);
+    EXPECT_EQ(tally.census().by_state.at(Health::down), 0U);
 }
 
 }  // namespace

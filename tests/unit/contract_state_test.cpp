@@ -44,15 +44,16 @@ TEST(State, HasTheDocumentedFieldsAndNoOthers) {
     // A field more or less in the structs does not compile here: the document and the golden file want it
     // too.
     [[maybe_unused]] const auto& [target, state, since, transition, previous, reason, role, writable,
-                                  started_at, crashed_at, restarts, maintenance, conflicts_with, evidence,
-                                  decided_by, decided_at] = State{};
+                                  started_at, crashed_at, restarts, maintenance, maintenance_until,
+                                  conflicts_with, role_unexpected, changed, evidence, decided_by,
+                                  decided_at] = State{};
     [[maybe_unused]] const auto& [worker, site, opinion, verdict, why, sqlstate, rtt_us, at] = Evidence{};
     const json written = json::parse(encode(read(full())));
     EXPECT_EQ(keys_of(written), documented("State"));
     std::set<std::string> of_evidence;
     for (const json& entry : written.at("evidence")) of_evidence.merge(keys_of(entry));
     EXPECT_EQ(of_evidence, documented("Evidence"));
-    EXPECT_EQ(documented("State").size(), 17U);
+    EXPECT_EQ(documented("State").size(), 20U);
     EXPECT_EQ(documented("Evidence").size(), 8U);
 }
 

@@ -42,6 +42,7 @@ TEST(Vocabulary, EveryWordReadsBack) {
     expect_round_trip<Opinion>(3, parse_opinion);
     expect_round_trip<Health>(3, parse_health);
     expect_round_trip<Role>(2, parse_role);
+    expect_round_trip<Change>(kChanges, parse_change);
     expect_round_trip<Via>(2, parse_via);
     expect_round_trip<Mode>(2, parse_mode);
     expect_round_trip<SslMode>(6, parse_ssl_mode);
@@ -54,6 +55,7 @@ TEST(Vocabulary, IsTheDocuments) {
     EXPECT_EQ(words_of<Reason>(), documented_words("Reasons"));
     EXPECT_EQ(words_of<Opinion>(), documented_words("Opinions"));
     EXPECT_EQ(words_of<Health>(), documented_words("States"));
+    EXPECT_EQ(words_of<Change>(), documented_words("Changes"));
     EXPECT_EQ(words_of<MemberKind>(), documented_words("Member kinds"));
     EXPECT_EQ(words_of<MemberPhase>(), documented_words("Member phases"));
 }
