@@ -99,17 +99,14 @@ std::string rules_as_flowchart() {
     std::string chart = "flowchart TD\n";
     for (std::size_t i = 0; i + 1 < kRules.size(); ++i) {
         const Rule& rule = kRules[i];
-        const std::string name{rule.name};
-        chart += "    " + name + "{\"" + std::string{rule.asks} + "\"}\n";
-        chart += "    " + name + " -- yes --> " + name + "_ruling([\"" + std::string{in_words(rule.ruling)} +
-                 "\"])\n";
         const Rule& next = kRules[i + 1];
-        if (i + 2 < kRules.size()) {
-            chart += "    " + name + " -- no --> " + std::string{next.name} + "\n";
-        } else {
-            chart += "    " + name + " -- no --> " + std::string{next.name} + "([\"" +
-                     std::string{in_words(next.ruling)} + "\"])\n";
-        }
+        chart.append("    ").append(rule.name).append("{\"").append(rule.asks).append("\"}\n");
+        chart.append("    ").append(rule.name).append(" -- yes --> ").append(rule.name);
+        chart.append("_ruling([\"").append(in_words(rule.ruling)).append("\"])\n");
+        chart.append("    ").append(rule.name).append(" -- no --> ").append(next.name);
+        const bool last = i + 2 == kRules.size();
+        if (last) chart.append("([\"").append(in_words(next.ruling)).append("\"])");
+        chart.append("\n");
     }
     return chart;
 }

@@ -24,7 +24,7 @@ void ServerLives::adopt(const ServerLife& life) {
     if (present_ == life) return;
     if (present_) {
         past_.push_back(*present_);
-        if (past_.size() > kPastLives) past_.pop_front();
+        if (past_.size() > kPastLives) past_.erase(past_.begin());
     }
     std::erase(past_, life);
     present_ = life;

@@ -4,8 +4,8 @@
 #include "common/contract/state.hpp"
 
 #include <cstddef>
-#include <deque>
 #include <optional>
+#include <vector>
 
 // Pure: what held sessions say of a server besides up and down: its role, whether it takes writes, and
 // whether it is the same server's life as before.
@@ -49,7 +49,7 @@ class ServerLives {
 
   private:
     std::optional<ServerLife> present_;
-    std::deque<ServerLife> past_;  // the newest last
+    std::vector<ServerLife> past_;  // the newest last
 };
 
 /// What one voter's newest session says.

@@ -107,7 +107,28 @@ Tally::Index Tally::index_of(const Target& target) const {
 }
 
 std::string_view Tally::service_of(const Target& target) {
-    return target.terms && !target.terms->service.empty() ? target.terms->service : target.name;
+    return target.service ? *target.service : target.name;
+}
+
+Tally::Lives& Tally::lives_of(Target& target) {
+    if (!target.lives) target.lives = std::make_unique<Lives>();
+    return *target.lives;
+}
+
+const std::optional<ServerLife>& Tally::present_life(const Target& target) {
+    static const std::optional<ServerLife> kNone;
+    return target.lives ? target.lives->known.present() : kNone;
+}
+
+const std::optional<ServerLife>& Tally::restarted_as(const Target& target) {
+    static const std::optional<ServerLife> kNone;
+    return target.lives ? target.lives->restarted : kNone;
+}
+
+Tally::Time Tally::Terms::longest_lateness() const { return std::max(interval, kLeastLateness); }
+
+Patience Tally::Terms::patience() const {
+    return {std::max(3 * interval + timeout, kLeastFreshness), kIntervalsSuspect * interval};
 }
 
 void Tally::definition(const contract::TargetDefinition& definition, Now now, Actions& out) {
@@ -117,21 +138,21 @@ void Tally::definition(const contract::TargetDefinition& definition, Now now, Ac
         claims_.withdraw(service_of(target), index_of(target));
         target.claims = false;
     }
-    if (first) target.terms = std::make_unique<Terms>();
-    Terms& terms = *target.terms;
-    terms.service = definition.service == target.name ? "" : definition.service;
-    terms.interval = definition.interval;
-    // A later ping comes out of a reconnect buffer, and newer ones follow.
-    terms.longest_lateness = std::max(definition.interval, kLeastLateness);
-    terms.patience.freshness = std::max(3 * definition.interval + definition.timeout, kLeastFreshness);
-    terms.patience.suspect = kIntervalsSuspect * definition.interval;
-    if (terms.observers != definition.observers) target.seated = 0;
-    terms.observers = definition.observers;
-    terms.quorum = definition.quorum;
-    terms.expect_role = definition.expect_role;
-    terms.maintenance.define(definition.maintenance_until);
-    if (target.belief && !target.belief->maintenance && target.belief->maintenance_until)
-        terms.maintenance.over(*target.belief->maintenance_until);
+    const auto observers_before = first ? 0 : target.terms->observers;
+    target.terms = &*terms_
+                         .insert({definition.interval, definition.timeout, definition.observers,
+                                  definition.quorum, definition.expect_role})
+                         .first;
+    if (target.terms->observers != observers_before) target.seated = 0;
+    target.service =
+        definition.service == target.name ? nullptr : std::make_unique<std::string>(definition.service);
+    if (definition.maintenance_until && !target.maintenance)
+        target.maintenance = std::make_unique<Maintenance>();
+    if (target.maintenance) {
+        target.maintenance->define(definition.maintenance_until);
+        if (target.belief && !target.belief->maintenance && target.belief->maintenance_until)
+            target.maintenance->over(*target.belief->maintenance_until);
+    }
     target.removing = false;
     if (first) begin(target);
     update_claim(target);
@@ -143,7 +164,8 @@ void Tally::definition_removed(std::string_view name, Now now, Actions& out) {
     Target& target = target_named(name);
     if (target.claims) claims_.withdraw(service_of(target), index_of(target));
     target.claims = false;
-    target.terms.reset();
+    target.terms = nullptr;
+    target.maintenance.reset();
     target.removing = true;
     target.voters.clear(workers_);
     evaluate(target, now, out);
@@ -188,10 +210,10 @@ void Tally::state(std::string_view name, contract::State state, std::uint64_t re
     } else {
         const bool others_word = state.decided_by != id_;
         const bool put_back = target.belief && *target.belief == state;
-        const auto life_before = target.lives.present();
+        const auto life_before = present_life(target);
         adopt(target, std::move(state));
         // Whoever wrote of another life may have seen a later one; what is true is told again by the next ping.
-        if (others_word && target.lives.present() != life_before) target.restarted.reset();
+        if (others_word && present_life(target) != life_before) target.lives->restarted.reset();
         target.rewrite = false;
         target.foreign = states_loaded_ && others_word && !put_back;
         target.adopted = hearing_.now();
@@ -253,7 +275,7 @@ Heard Tally::ping(const contract::Ping& ping, Now now, Actions& out) {
     const std::uint64_t run = as_number(ping.run);
     const Word* const before = target.voters.find(*index);
     if (before != nullptr && before->run == run && ping.seq <= before->seq) return Heard::replayed;
-    if (*lateness > target.terms->longest_lateness) return Heard::late;
+    if (*lateness > target.terms->longest_lateness()) return Heard::late;
     seat_voters(target);
     Word* const word = target.voters.meet(*index, workers_);
     if (word == nullptr) return Heard::too_many_workers;
@@ -280,8 +302,10 @@ Heard Tally::ping(const contract::Ping& ping, Now now, Actions& out) {
     }
     const bool observer = target.voters.is_observer(*index);
     // Until the bucket is read there is no life to compare with; the next ping tells of this one again.
-    if (const auto life = life_of(ping); observer && life && loaded() && target.lives.tells_restart(*life))
-        target.restarted = life;
+    if (const auto life = life_of(ping); observer && life && loaded()) {
+        Lives& lives = lives_of(target);
+        if (lives.known.tells_restart(*life)) lives.restarted = life;
+    }
     deciding_ping_ = now.mono - *lateness;
     evaluate(target, now, out);
     deciding_ping_.reset();
@@ -297,7 +321,7 @@ void Tally::tick(Now now, Actions& out) {
         Target& target = targets_[sweep_];
         if (target.terms) {
             const Time limit =
-                hearing_.now() - kSilentFreshnessesBeforeForgotten * target.terms->patience.freshness;
+                hearing_.now() - kSilentFreshnessesBeforeForgotten * target.terms->patience().freshness;
             target.voters.forget(limit, workers_);
         }
         evaluate(target, now, out);
@@ -371,7 +395,7 @@ Census Tally::census() const {
 void Tally::begin(Target& target) {
     target.taken_over = hearing_.now();
     target.voters.begin(hearing_.now(), workers_);
-    target.restarted.reset();
+    if (target.lives) target.lives->restarted.reset();
     target.disputed = false;
 }
 
@@ -382,7 +406,7 @@ void Tally::seat_voters(Target& target) {
 }
 
 bool Tally::young(const Target& target) const {
-    return hearing_.now() - target.taken_over <= target.terms->patience.freshness;
+    return hearing_.now() - target.taken_over <= target.terms->patience().freshness;
 }
 
 void Tally::evaluate_all(Now now, Actions& out) {
@@ -444,10 +468,10 @@ void Tally::evaluate(Target& target, Now now, Actions& out) {
 }
 
 Tally::Findings Tally::findings(Target& target, Now now) {
-    Terms& terms = *target.terms;
+    const Terms& terms = *target.terms;
+    const Patience patience = terms.patience();
     const contract::State* const belief = target.belief.get();
-    Voters::Votes votes;
-    Ballot ballot = target.voters.ballot(hearing_.now(), terms.patience, votes);
+    Ballot ballot = target.voters.ballot(hearing_.now(), patience, votes_);
     ballot.young = young(target);
     ballot.quorum = terms.quorum;
     const Rule& rule = decide(ballot);
@@ -460,19 +484,19 @@ Tally::Findings Tally::findings(Target& target, Now now) {
     else
         found.health = belief != nullptr ? belief->state : Health::unknown;
     // While it is held down nobody is told of a new life: the word comes with its return.
-    found.restarted = target.restarted.has_value() && found.health == Health::up;
-    found.maintenance = terms.maintenance.active(now.mono, now.wall);
+    found.restarted = restarted_as(target).has_value() && found.health == Health::up;
+    found.maintenance = target.maintenance && target.maintenance->active(now.mono, now.wall);
 
     const RoleReports reports = target.voters.roles(
-        hearing_.now(), terms.patience, target.restarted ? target.restarted : target.lives.present());
+        hearing_.now(), patience, restarted_as(target) ? restarted_as(target) : present_life(target));
     if (belief != nullptr) {
         found.role = belief->role;
         found.writable = belief->writable;
     }
     if (found.health == Health::up) {
         // A server that comes back, or has started anew, may have become another: what it was is no ground.
-        const bool another_life = found.restarted && target.lives.present() &&
-                                  target.restarted->started_at != target.lives.present()->started_at;
+        const bool another_life = found.restarted && present_life(target) &&
+                                  restarted_as(target)->started_at != present_life(target)->started_at;
         if (belief == nullptr || belief->state != Health::up || another_life) {
             found.role.reset();
             found.writable.reset();
@@ -541,7 +565,7 @@ contract::State Tally::next_state(const Target& target, const Findings& found, c
     next.role = found.role;
     next.writable = found.writable;
     next.maintenance = found.maintenance;
-    next.maintenance_until = target.terms->maintenance.until();
+    if (target.maintenance) next.maintenance_until = target.maintenance->until();
     next.conflicts_with = found.conflicts_with;
     next.role_unexpected = found.role_unexpected;
     next.changed = changes;
@@ -554,7 +578,7 @@ contract::State Tally::next_state(const Target& target, const Findings& found, c
         next.restarts = target.belief->restarts;
     }
     // A restart that is not counted yet stays untold: once told it would never count.
-    const auto& life = found.restarted ? target.restarted : target.lives.present();
+    const auto& life = found.restarted ? restarted_as(target) : present_life(target);
     if (life) {
         next.started_at = life->started_at;
         next.crashed_at = life->crashed_at;
@@ -565,7 +589,7 @@ contract::State Tally::next_state(const Target& target, const Findings& found, c
     for (const Word* const word : target.voters.evidence()) {
         if (speaks_for(*word, health) &&
             (health == Health::unknown ||
-             target.voters.is_fresh(*word, hearing_.now(), target.terms->patience))) {
+             target.voters.is_fresh(*word, hearing_.now(), target.terms->patience()))) {
             reasons.push_back(word->reason);
         }
         next.evidence.push_back(to_evidence(*word, workers_));
@@ -582,12 +606,15 @@ contract::State Tally::next_state(const Target& target, const Findings& found, c
 }
 
 void Tally::adopt(Target& target, contract::State state) {
-    if (const auto life = life_of(state)) target.lives.adopt(*life);
-    if (target.restarted && target.restarted == target.lives.present()) target.restarted.reset();
+    if (const auto life = life_of(state)) {
+        Lives& lives = lives_of(target);
+        lives.known.adopt(*life);
+        if (lives.restarted == lives.known.present()) lives.restarted.reset();
+    }
     // What comes back may have become another server.
     if (state.state == Health::down) target.voters.forget_roles();
-    if (target.terms && !state.maintenance && state.maintenance_until)
-        target.terms->maintenance.over(*state.maintenance_until);
+    if (target.maintenance && !state.maintenance && state.maintenance_until)
+        target.maintenance->over(*state.maintenance_until);
     if (target.belief)
         *target.belief = std::move(state);
     else

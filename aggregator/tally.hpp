@@ -20,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -157,16 +158,24 @@ class Tally {
     using Time = HearingClock::Time;
     using Index = std::uint32_t;
 
-    /// What of a definition the tally needs.
+    /// What of a definition the tally needs and most targets of a fleet have in common: each kind is held once.
     struct Terms {
-        std::string service;  // empty: the target's name
         Time interval{1000};
-        Time longest_lateness{1000};
-        Patience patience;
+        Time timeout{500};
         std::uint32_t observers = 3;
         std::optional<std::uint32_t> quorum;
         std::optional<contract::Role> expect_role;
-        Maintenance maintenance;
+
+        auto operator<=>(const Terms&) const = default;
+        /// How late a ping may be: a later one comes out of a reconnect buffer, and newer ones follow.
+        [[nodiscard]] Time longest_lateness() const;
+        [[nodiscard]] Patience patience() const;
+    };
+
+    /// What held sessions tell of a server.
+    struct Lives {
+        ServerLives known;
+        std::optional<ServerLife> restarted;  // a life that the state does not tell of yet
     };
 
     struct Write {
@@ -178,7 +187,10 @@ class Tally {
 
     struct Target {
         std::string name;
-        std::unique_ptr<Terms> terms;  // none: no definition
+        const Terms* terms = nullptr;              // none: no definition
+        std::unique_ptr<std::string> service;      // none: the target's name
+        std::unique_ptr<Maintenance> maintenance;  // none: never defined
+        std::unique_ptr<Lives> lives;              // none: never told
         std::unique_ptr<contract::State> belief;
         std::unique_ptr<Write> in_flight;
         std::uint64_t revision = 0;  // of the key's last message, a delete marker included
@@ -187,9 +199,7 @@ class Tally {
         Time taken_over{0};
         Time adopted{0};  // when `foreign` came
         Voters voters;
-        ServerLives lives;
-        std::optional<ServerLife> restarted;  // a life that the state does not tell of yet
-        std::uint32_t seated = 0;             // the generation of the workers by which the voters were seated
+        std::uint32_t seated = 0;  // the generation of the workers by which the voters were seated
         std::uint8_t partition = 0;
         bool seen = false;      // told by the watch since the bucket was opened
         bool rewrite = false;   // the bucket does not hold the belief
@@ -246,6 +256,7 @@ class Tally {
     Claims claims_;
     DamageReport damage_{"health", "states"};
     Ranks ranks_{};
+    std::set<Terms> terms_;
     bool definitions_loaded_ = false;
     bool states_loaded_ = false;
     std::deque<Target> targets_;
@@ -253,6 +264,7 @@ class Tally {
     std::deque<Index> waiting_;  // targets whose writes wait for others to be acknowledged
     std::size_t in_flight_ = 0;
     std::size_t sweep_ = 0;
+    std::vector<Vote> votes_;  // of the ballot that is counted now
     std::optional<std::chrono::steady_clock::time_point>
         deciding_ping_;  // when the ping ended that is folded now
     TallyCounts counts_;
@@ -281,6 +293,10 @@ class Tally {
     void damaged(Target& target, Damage damage, Now now);
     void update_claim(Target& target);
     [[nodiscard]] static std::string_view service_of(const Target& target);
+    [[nodiscard]] static Lives& lives_of(Target& target);
+    [[nodiscard]] static const std::optional<ServerLife>& present_life(const Target& target);
+    /// A life that the state does not tell of yet.
+    [[nodiscard]] static const std::optional<ServerLife>& restarted_as(const Target& target);
     /// Taken over so lately that a voter may not have been heard yet.
     [[nodiscard]] bool young(const Target& target) const;
 };

@@ -67,19 +67,19 @@ void Voters::clear(Workers& workers) {
     words_ = {};
 }
 
-Ballot Voters::ballot(Time now, const Patience& patience, Votes& votes) const {
+Ballot Voters::ballot(Time now, const Patience& patience, std::vector<Vote>& votes) const {
     Ballot ballot;
-    std::size_t count = 0;
+    votes.clear();
     for (const Seat& seat : seats_) {
         const Word* const word = find(seat.worker);
         if (word != nullptr && heard_freshly(*word, now, patience)) {
             if (word->suspect && now - word->suspect_since > patience.suspect) continue;
-            votes[count++] = {word->opinion, word->reason, word->suspect};
+            votes.push_back({word->opinion, word->reason, word->suspect});
         } else if ((word == nullptr || word->heard < seat.since) && now - seat.since <= patience.freshness) {
             ++ballot.unheard;
         }
     }
-    ballot.votes = std::span{votes.data(), count};
+    ballot.votes = votes;
     ballot.assigned = static_cast<std::uint32_t>(seats_.size());
     ballot.anyone_heard =
         std::ranges::any_of(words_, [&](const Word& word) { return heard_freshly(word, now, patience); });

@@ -77,9 +77,8 @@ class Voters {
     void forget(Time limit, Workers& workers);
     void clear(Workers& workers);
 
-    /// The votes of a ballot; the ballot's `votes` point into it.
-    using Votes = std::array<Vote, 64>;
-    [[nodiscard]] Ballot ballot(Time now, const Patience& patience, Votes& votes) const;
+    /// The ballot's `votes` point into `votes`, which is emptied first and is the caller's to reuse.
+    [[nodiscard]] Ballot ballot(Time now, const Patience& patience, std::vector<Vote>& votes) const;
 
     /// The word of an observer counts now.
     [[nodiscard]] bool is_fresh(const Word& word, Time now, const Patience& patience) const;
