@@ -1,5 +1,7 @@
 #include "aggregator/maintenance.hpp"
 
+#include <algorithm>
+
 namespace pgpulse::aggregator {
 
 void Maintenance::define(std::optional<contract::WallTime> until) {
@@ -9,8 +11,8 @@ void Maintenance::define(std::optional<contract::WallTime> until) {
     over_ = false;
 }
 
-void Maintenance::over(contract::WallTime until) {
-    if (until_ == until) over_ = true;
+void Maintenance::over(const std::optional<contract::WallTime>& until) {
+    if (until && until_ == until) over_ = true;
 }
 
 bool Maintenance::active(Mono now, contract::WallTime server) {

@@ -17,8 +17,8 @@ class Maintenance {
     /// The definition's `maintenance_until`; the same one again changes nothing.
     void define(std::optional<contract::WallTime> until);
 
-    /// The bucket says that the maintenance until then is over.
-    void over(contract::WallTime until);
+    /// The bucket says that the maintenance until then is over. Nullopt: it says nothing.
+    void over(const std::optional<contract::WallTime>& until);
 
     /// `server`: the NATS server's clock.
     [[nodiscard]] bool active(Mono now, contract::WallTime server);

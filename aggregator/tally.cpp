@@ -150,8 +150,8 @@ void Tally::definition(const contract::TargetDefinition& definition, Now now, Ac
         target.maintenance = std::make_unique<Maintenance>();
     if (target.maintenance) {
         target.maintenance->define(definition.maintenance_until);
-        if (target.belief && !target.belief->maintenance && target.belief->maintenance_until)
-            target.maintenance->over(*target.belief->maintenance_until);
+        if (target.belief && !target.belief->maintenance)
+            target.maintenance->over(target.belief->maintenance_until);
     }
     target.removing = false;
     if (first) begin(target);
@@ -210,12 +210,13 @@ void Tally::state(std::string_view name, contract::State state, std::uint64_t re
     } else {
         const bool others_word = state.decided_by != id_;
         const bool put_back = target.belief && *target.belief == state;
+        const bool news = states_loaded_ || target.belief;
         const auto life_before = present_life(target);
         adopt(target, std::move(state));
         // Whoever wrote of another life may have seen a later one; what is true is told again by the next ping.
         if (others_word && present_life(target) != life_before) target.lives->restarted.reset();
         target.rewrite = false;
-        target.foreign = states_loaded_ && others_word && !put_back;
+        target.foreign = news && others_word && !put_back;
         target.adopted = hearing_.now();
     }
     evaluate(target, now, out);
@@ -471,7 +472,7 @@ Tally::Findings Tally::findings(Target& target, Now now) {
     const Terms& terms = *target.terms;
     const Patience patience = terms.patience();
     const contract::State* const belief = target.belief.get();
-    Ballot ballot = target.voters.ballot(hearing_.now(), patience, votes_);
+    Ballot ballot = target.voters.ballot(hearing_.now(), counted_from(target), patience, votes_);
     ballot.young = young(target);
     ballot.quorum = terms.quorum;
     const Rule& rule = decide(ballot);
@@ -487,16 +488,19 @@ Tally::Findings Tally::findings(Target& target, Now now) {
     found.restarted = restarted_as(target).has_value() && found.health == Health::up;
     found.maintenance = target.maintenance && target.maintenance->active(now.mono, now.wall);
 
-    const RoleReports reports = target.voters.roles(
-        hearing_.now(), patience, restarted_as(target) ? restarted_as(target) : present_life(target));
+    const RoleReports reports =
+        target.voters.roles(hearing_.now(), counted_from(target), patience,
+                            restarted_as(target) ? restarted_as(target) : present_life(target));
     if (belief != nullptr) {
         found.role = belief->role;
         found.writable = belief->writable;
     }
     if (found.health == Health::up) {
         // A server that comes back, or has started anew, may have become another: what it was is no ground.
-        const bool another_life = found.restarted && present_life(target) &&
-                                  restarted_as(target)->started_at != present_life(target)->started_at;
+        const auto& life = present_life(target);
+        const auto& next_life = restarted_as(target);
+        const bool another_life =
+            found.restarted && life && next_life && life->started_at != next_life->started_at;
         if (belief == nullptr || belief->state != Health::up || another_life) {
             found.role.reset();
             found.writable.reset();
@@ -547,6 +551,10 @@ Tally::Changes Tally::differences(const Target& target, const Findings& found) {
     compare(Change::conflicts_with, belief.conflicts_with != found.conflicts_with);
     compare(Change::role_unexpected, belief.role_unexpected != found.role_unexpected);
     return changes;
+}
+
+Tally::Time Tally::counted_from(const Target& target) {
+    return target.foreign ? target.adopted : Word::kNever;
 }
 
 bool Tally::must_wait(const Target& target, const Changes& changes) const {
@@ -613,8 +621,7 @@ void Tally::adopt(Target& target, contract::State state) {
     }
     // What comes back may have become another server.
     if (state.state == Health::down) target.voters.forget_roles();
-    if (target.maintenance && !state.maintenance && state.maintenance_until)
-        target.maintenance->over(*state.maintenance_until);
+    if (target.maintenance && !state.maintenance) target.maintenance->over(state.maintenance_until);
     if (target.belief)
         *target.belief = std::move(state);
     else

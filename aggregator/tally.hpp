@@ -107,8 +107,8 @@ struct Census {
 ///   partitions of which it is one of the two aggregators.
 /// - What it believes of a target is what the bucket said last; every change goes through a compare-and-set
 ///   against that revision, at most one in flight a target, and the watch has the last word on who won.
-/// - A value that the other aggregator wrote is not contradicted by the second-ranked before one interval of new
-///   pings.
+/// - A value that the other aggregator wrote is contradicted on the ground of newer pings alone, and by the
+///   second-ranked not before one interval of them.
 /// - Absence never removes anything: only a delete marker in `health_targets` removes a target, and what a
 ///   bucket lost, or somebody edited by hand, is put back.
 ///
@@ -286,6 +286,8 @@ class Tally {
     [[nodiscard]] Findings findings(Target& target, Now now);
     [[nodiscard]] std::vector<std::string> conflicts(const Target& target, const RoleReports& reports) const;
     [[nodiscard]] static Changes differences(const Target& target, const Findings& found);
+    /// What was heard up to then has no voice: another aggregator, who may have heard more, has decided since.
+    [[nodiscard]] static Time counted_from(const Target& target);
     [[nodiscard]] bool must_wait(const Target& target, const Changes& changes) const;
     [[nodiscard]] contract::State next_state(const Target& target, const Findings& found,
                                              const Changes& changes, Now now) const;

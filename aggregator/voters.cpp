@@ -67,14 +67,17 @@ void Voters::clear(Workers& workers) {
     words_ = {};
 }
 
-Ballot Voters::ballot(Time now, const Patience& patience, std::vector<Vote>& votes) const {
+Ballot Voters::ballot(Time now, Time since, const Patience& patience, std::vector<Vote>& votes) const {
     Ballot ballot;
     votes.clear();
     for (const Seat& seat : seats_) {
         const Word* const word = find(seat.worker);
         if (word != nullptr && heard_freshly(*word, now, patience)) {
             if (word->suspect && now - word->suspect_since > patience.suspect) continue;
-            votes.push_back({word->opinion, word->reason, word->suspect});
+            if (word->heard > since)
+                votes.push_back({word->opinion, word->reason, word->suspect});
+            else
+                ++ballot.unheard;
         } else if ((word == nullptr || word->heard < seat.since) && now - seat.since <= patience.freshness) {
             ++ballot.unheard;
         }
@@ -90,13 +93,12 @@ bool Voters::is_fresh(const Word& word, Time now, const Patience& patience) cons
     return is_observer(word.worker) && heard_freshly(word, now, patience);
 }
 
-RoleReports Voters::roles(Time now, const Patience& patience,
+RoleReports Voters::roles(Time now, Time since, const Patience& patience,
                           const std::optional<ServerLife>& of_life) const {
     RoleReports reports;
     for (const Seat& seat : seats_) {
         const Word* const word = find(seat.worker);
-        if (word == nullptr || word->role_heard == Word::kNever ||
-            now - word->role_heard > patience.freshness)
+        if (word == nullptr || word->role_heard <= since || now - word->role_heard > patience.freshness)
             continue;
         if (of_life && word->life != contract::WallTime{} && word->life != of_life->started_at) continue;
         reports.add({word->role, word->writable});

@@ -77,14 +77,17 @@ class Voters {
     void forget(Time limit, Workers& workers);
     void clear(Workers& workers);
 
-    /// The ballot's `votes` point into `votes`, which is emptied first and is the caller's to reuse.
-    [[nodiscard]] Ballot ballot(Time now, const Patience& patience, std::vector<Vote>& votes) const;
+    /// What was heard up to `since` has no voice and counts as not heard yet. The ballot's `votes` point into
+    /// `votes`, which is emptied first and is the caller's to reuse.
+    [[nodiscard]] Ballot ballot(Time now, Time since, const Patience& patience,
+                                std::vector<Vote>& votes) const;
 
     /// The word of an observer counts now.
     [[nodiscard]] bool is_fresh(const Word& word, Time now, const Patience& patience) const;
 
-    /// What the observers tell of the role, from within one freshness, and of the life that is given, where it is.
-    [[nodiscard]] RoleReports roles(Time now, const Patience& patience,
+    /// What the observers tell of the role after `since` and within one freshness, and of the life that is given, where
+    /// it is.
+    [[nodiscard]] RoleReports roles(Time now, Time since, const Patience& patience,
                                     const std::optional<ServerLife>& of_life) const;
     /// An observer has told since `since` that the server is a primary.
     [[nodiscard]] bool told_primary_since(Time since) const;

@@ -340,7 +340,7 @@ TEST_F(TallyTest, ALostWriteAdoptsTheWinnersValue) {
     EXPECT_EQ(tally.counts().transitions, 0U);
 }
 
-TEST_F(TallyTest, TheFirstRankedContradictsAnAdoptedValueAtOnce) {
+TEST_F(TallyTest, TheFirstRankedContradictsAnAdoptedValueWithTheNextPings) {
     load({"db1"});
     hears("w1", Opinion::up);
     contract::State theirs = stored();
@@ -348,10 +348,33 @@ TEST_F(TallyTest, TheFirstRankedContradictsAnAdoptedValueAtOnce) {
     theirs.transition = 2;
     theirs.decided_by = "aggregator-2";
     tally.state("db1", theirs, 200, true, now, actions);
+    EXPECT_TRUE(puts().empty()) << "the other may have heard more";
+    pass(200ms);
+    EXPECT_TRUE(puts().empty());
+    hears("w1", Opinion::up);
     const auto found = puts();
     ASSERT_EQ(found.size(), 1U);
     EXPECT_EQ(found[0].expected, 200U);
     EXPECT_EQ(found[0].state.transition, 3U);
+}
+
+TEST_F(TallyTest, WhatWasHeardBeforeTheOthersWordHasNoVoiceAgainstIt) {
+    tally.members({"w1", "w2", "w3"}, now, actions);
+    load({"db1"});
+    for (const char* worker : {"w1", "w2", "w3"}) hears(worker, Opinion::up);
+    contract::State theirs = stored();
+    pass(200ms);
+    // The other has heard two of three; of their words one is still on its way to this one.
+    hears("w1", Opinion::down);
+    theirs.state = Health::down;
+    theirs.transition = 2;
+    theirs.decided_by = "aggregator-2";
+    tally.state("db1", theirs, 200, true, now, actions);
+    EXPECT_TRUE(puts().empty());
+    hears("w2", Opinion::down);
+    pass(200ms);
+    hears("w3", Opinion::up);
+    EXPECT_TRUE(puts().empty());
 }
 
 TEST_F(TallyTest, TheSecondRankedContradictsAnAdoptedValueAfterOneInterval) {
