@@ -1,5 +1,6 @@
 #include "common/nats/bucket.hpp"
 
+#include "common/nats/bucket_continuity.hpp"
 #include "common/nats/message_id.hpp"
 
 #include <spdlog/spdlog.h>
@@ -88,25 +89,39 @@ Result<void> delete_unacknowledged(Connection& connection, std::string_view buck
 struct BucketWatch::Follow {
     BucketWatch& watch;
     jsCtx* js;
+    BucketContinuity& continuity;
+    std::uint64_t times_established;
     std::string stream;
     std::string prefix;
     SubscriptionHandle subscription{};
     int64_t created_ns = 0;
-    std::uint64_t last_revision = 0;
     bool loaded = false;
 
-    /// Empty where the server does not answer in time or the bucket is not there.
-    [[nodiscard]] StreamInfoHandle look() const {
-        jsStreamInfo* info = nullptr;
+    /// Empty where the server does not answer in time; `gone`, where the bucket is not there.
+    [[nodiscard]] std::optional<BucketContinuity::Look> look(bool& gone) const {
+        jsStreamInfo* raw = nullptr;
         jsErrCode code = static_cast<jsErrCode>(0);
-        if (js_GetStreamInfo(&info, js, stream.c_str(), nullptr, &code) != NATS_OK) return nullptr;
-        return StreamInfoHandle{info};
+        const natsStatus s = js_GetStreamInfo(&raw, js, stream.c_str(), nullptr, &code);
+        gone = s == NATS_NOT_FOUND;
+        if (s != NATS_OK) return std::nullopt;
+        const StreamInfoHandle info{raw};
+        BucketContinuity::Look look;
+        look.created_ns = info->Created;
+        look.last_revision = info->State.LastSeq;
+        look.last_stored_ns = info->State.LastTime;
+        look.messages = info->State.Msgs;
+        look.keys = static_cast<std::uint64_t>(info->State.NumSubjects);
+        const jsStreamConfig& config = *info->Config;
+        look.lets_messages_go = config.MaxAge > 0 || (config.Discard == js_DiscardOld &&
+                                                      (config.MaxMsgs > 0 || config.MaxBytes > 0));
+        return look;
     }
 
     bool open() {
-        const StreamInfoHandle info = look();
-        if (!info) return false;
-        created_ns = info->Created;
+        bool gone = false;
+        const auto now_there = look(gone);
+        if (!now_there) return false;
+        created_ns = now_there->created_ns;
         jsSubOptions options;
         jsSubOptions_Init(&options);
         // With the stream named, the watch needs no right to list the account's streams.
@@ -124,18 +139,26 @@ struct BucketWatch::Follow {
         }
         subscription.reset(raw);
         natsSubscription_SetPendingLimits(raw, -1, -1);
+        continuity.opened(*now_there);
         emit(BucketEvent::Kind::opened);
-        if (info->State.Msgs == 0) finish_loading();
+        if (now_there->messages == 0) finish_loading();
         return true;
     }
 
-    /// False when the bucket is no longer the one that was opened.
-    bool same_bucket() {
-        const StreamInfoHandle info = look();
-        if (!info) return true;  // no answer says nothing about the bucket
-        if (info->Created != created_ns || info->State.LastSeq < last_revision) return false;
-        if (!loaded && info->State.Msgs == 0) finish_loading();
-        return true;
+    /// False when the bucket is to be read anew.
+    bool holds() {
+        bool gone = false;
+        const auto now_there = look(gone);
+        if (gone) {
+            spdlog::warn("bucket '{}' is gone: reading it anew when it is back", watch.bucket_);
+            return false;
+        }
+        if (!now_there) return true;  // no answer says nothing about the bucket
+        if (stands(continuity.looked(*now_there))) {
+            if (!loaded && now_there->messages == 0) finish_loading();
+            return true;
+        }
+        return false;
     }
 
     /// False when the subscription is of no more use.
@@ -148,28 +171,33 @@ struct BucketWatch::Follow {
         jsMsgMetaData* meta_raw = nullptr;
         if (natsMsg_GetMetaData(&meta_raw, raw) != NATS_OK) return true;
         const MetaDataHandle meta{meta_raw};
-        if (meta->Sequence.Stream < last_revision && loaded) return false;
-
-        std::string subject{natsMsg_GetSubject(raw)};
+        const std::string_view subject{natsMsg_GetSubject(raw)};
         if (!subject.starts_with(prefix)) return true;
         BucketEvent event;
         event.kind =
             header(raw, "KV-Operation").empty() ? BucketEvent::Kind::value : BucketEvent::Kind::removed;
         event.key = subject.substr(prefix.size());
+        event.revision = meta->Sequence.Stream;
+        if (!stands(continuity.told({event.key, event.revision, meta->Timestamp, meta->Consumer})))
+            return false;
         event.by_bucket_writer =
             is_conditional_write(event.key, header(raw, kExpectedHeader), header(raw, kMessageIdHeader));
         event.value.assign(natsMsg_GetData(raw), static_cast<std::size_t>(natsMsg_GetDataLength(raw)));
-        event.revision = meta->Sequence.Stream;
         event.stored_at_us = meta->Timestamp / 1000;
         event.epoch_us = created_ns / 1000;
-        last_revision = std::max(last_revision, event.revision);
         watch.on_event_(std::move(event));
         if (!loaded && meta->NumPending == 0) finish_loading();
         return true;
     }
 
+    [[nodiscard]] bool stands(std::optional<BucketContinuity::Break> what) const {
+        if (what) spdlog::warn("bucket '{}' {}: reading it anew", watch.bucket_, to_string(*what));
+        return !what;
+    }
+
     void finish_loading() {
         loaded = true;
+        continuity.loaded();
         emit(BucketEvent::Kind::loaded);
     }
 
@@ -209,9 +237,16 @@ void BucketWatch::run() {
         spdlog::error("watch of bucket '{}': {}", bucket_, js.error().text);
         return;
     }
+    BucketContinuity continuity;
     int tries = 0;
     while (!stopped_after(std::chrono::milliseconds{0})) {
-        Follow follow{*this, js->get(), stream_of(bucket_), prefix_of(bucket_)};
+        // Counted before the look: a connection that is established anew after it has the bucket read again.
+        Follow follow{*this,
+                      js->get(),
+                      continuity,
+                      connection_.times_established(),
+                      stream_of(bucket_),
+                      prefix_of(bucket_)};
         if (!connection_.connected() || !follow.open()) {
             // Whoever makes the bucket usually does so within a moment; only a longer wait is worth a line.
             if (connection_.connected() && ++tries == kTriesBeforeTold)
@@ -221,15 +256,13 @@ void BucketWatch::run() {
         }
         tries = 0;
         auto looked_at = std::chrono::steady_clock::now();
-        while (!stopped_after(std::chrono::milliseconds{0})) {
+        while (!stopped_after(std::chrono::milliseconds{0}) &&
+               connection_.times_established() == follow.times_established) {
             if (!follow.next()) break;
             const auto now = std::chrono::steady_clock::now();
             if (now - looked_at < kLookInterval) continue;
             looked_at = now;
-            if (connection_.connected() && !follow.same_bucket()) {
-                spdlog::warn("bucket '{}' is another one than before: reading it anew", bucket_);
-                break;
-            }
+            if (connection_.connected() && !follow.holds()) break;
         }
     }
 }

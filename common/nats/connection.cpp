@@ -204,6 +204,8 @@ Connection::~Connection() {
 
 void Connection::on_connected(natsConnection*, void* self) {
     auto* connection = static_cast<Connection*>(self);
+    // First: whoever sees the connection established sees a number that will not grow on its account.
+    connection->times_established_.fetch_add(1);
     if (connection->connected_.exchange(true)) return;
     spdlog::info("connected to NATS at {}", connection->url_for_log_);
     if (connection->on_change_) connection->on_change_(true);

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -56,6 +57,12 @@ class Connection {
 
     [[nodiscard]] bool connected() const { return connected_.load(std::memory_order_acquire); }
 
+    /// How often the connection was established so far. Where it has grown, another server may answer, or the same
+    /// one without its newest writes.
+    [[nodiscard]] std::uint64_t times_established() const {
+        return times_established_.load(std::memory_order_acquire);
+    }
+
     /// Publishes on core NATS. Buffered; may block for about two seconds when the server is frozen.
     Result<void> publish(const std::string& subject, std::string_view payload);
 
@@ -76,6 +83,7 @@ class Connection {
 
     OnChange on_change_;
     std::atomic<bool> connected_{false};
+    std::atomic<std::uint64_t> times_established_{0};
     std::atomic<bool> closing_{false};
     std::atomic<bool> closed_{false};
     std::string url_for_log_;           // without a password

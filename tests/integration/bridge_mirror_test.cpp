@@ -212,8 +212,7 @@ TEST_F(BridgeMirror, OnlyADeleteMarkerDeregisters) {
     // Both buckets lost with all they held: absence says nothing.
     bucket.recreate("health_targets");
     bucket.recreate("health");
-    ASSERT_TRUE(
-        wait_until([&] { return bridge->log().find("is another one than before") != std::string::npos; }));
+    ASSERT_TRUE(wait_until([&] { return bridge->log().find("reading it anew") != std::string::npos; }));
     wait_for_reconciles(2);
     EXPECT_EQ(consul.check_status("db2-isready"), "passing");
     EXPECT_TRUE(has_value("db2"));

@@ -3,11 +3,14 @@
 #include "common/nats/subscription.hpp"
 #include "tests/support/bucket_events.hpp"
 #include "tests/support/nats_server.hpp"
+#include "tests/support/tcp_relay.hpp"
+#include "tests/support/temp_dir.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -23,6 +26,7 @@ using Kind = BucketEvent::Kind;
 using Values = std::map<std::string, std::string>;
 
 const std::string kBucket = "things";
+const std::string kStream = "KV_things";
 
 BucketConfig republished() {
     BucketConfig config;
@@ -38,9 +42,11 @@ class NatsTest : public testing::Test {
     support::NatsServer server;
     std::unique_ptr<Connection> connection = connect();
 
-    std::unique_ptr<Connection> connect() {
+    std::unique_ptr<Connection> connect() { return connect(server.port()); }
+
+    static std::unique_ptr<Connection> connect(std::uint16_t port) {
         ConnectOptions options;
-        options.url = server.url();
+        options.url = "nats://127.0.0.1:" + std::to_string(port);
         auto opened = Connection::open(options);
         if (!opened) throw std::runtime_error{opened.error().text};
         return std::move(*opened);
@@ -198,10 +204,55 @@ class BucketWatchTest : public NatsTest {
     BucketEvents events;
     std::unique_ptr<BucketWatch> watch;
 
-    void start_watch() {
-        watch = std::make_unique<BucketWatch>(*connection, kBucket,
+    void start_watch() { start_watch(*connection); }
+
+    void start_watch(Connection& through) {
+        watch = std::make_unique<BucketWatch>(through, kBucket,
                                               [this](BucketEvent event) { events.take(std::move(event)); });
     }
+
+    /// The watch has read the bucket once and looked at it since, so that it has something to compare with.
+    void start_watch_and_look() {
+        start_watch();
+        ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+        ASSERT_TRUE(looked(2));
+    }
+
+    /// Waits until the watch has asked the server so many times for the stream.
+    bool looked(std::uint64_t times) {
+        const auto js = jetstream();
+        std::uint64_t own = 0;
+        const auto requests = [&] {
+            jsAccountInfo* info = nullptr;
+            if (js_GetAccountInfo(&info, js.get(), nullptr, nullptr) != NATS_OK) return std::uint64_t{0};
+            const std::uint64_t total = info->API.Total;
+            jsAccountInfo_Destroy(info);
+            return total - own++;
+        };
+        const std::uint64_t before = requests();
+        return support::wait_until([&] { return requests() >= before + times; });
+    }
+
+    /// The server's store as it is once it has written everything down.
+    std::filesystem::path copy_of_store() {
+        server.stop();
+        const std::filesystem::path copy = copies / std::to_string(++copies_made);
+        std::filesystem::copy(server.store_dir(), copy, std::filesystem::copy_options::recursive);
+        server.start();
+        return copy;
+    }
+
+    /// Without a marker: what `nats stream purge` does. No key: all of them.
+    void purge(const std::string& key = {}) {
+        jsOptions options;
+        jsOptions_Init(&options);
+        const std::string subject = "$KV." + kBucket + "." + key;
+        if (!key.empty()) options.Stream.Purge.Subject = subject.c_str();
+        ASSERT_EQ(js_PurgeStream(jetstream().get(), kStream.c_str(), &options, nullptr), NATS_OK);
+    }
+
+    support::TempDir copies;
+    int copies_made = 0;
 
     void TearDown() override { watch.reset(); }
 };
@@ -378,6 +429,145 @@ TEST_F(BucketWatchTest, SeesWhatOthersWroteWhileItWasCutOff) {
     wait_until_connected();
     put("a", "2");
     ASSERT_TRUE(events.wait_until_held({{"a", "2"}}));
+}
+
+TEST_F(BucketWatchTest, ReadsTheBucketAnewAfterAReconnect) {
+    create(republished());
+    put("a", "1");
+    start_watch();
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+    EXPECT_EQ(connection->times_established(), 1U);
+    server.kill9();
+    server.start();
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 2));
+    EXPECT_EQ(connection->times_established(), 2U);
+    EXPECT_EQ(events.count(Kind::opened), 2U);
+    EXPECT_EQ(events.held(), (Values{{"a", "1"}}));
+}
+
+TEST_F(BucketWatchTest, ReadsTheBucketAnewOfAServerThatLostItsNewestWritesAndHasOthersInTheirPlace) {
+    create(republished());
+    put("a", "1");
+    const auto older = copy_of_store();
+    wait_until_connected();
+    put("a", "lost");
+    put("b", "lost");
+    support::TcpRelay relay{server.port()};
+    const auto through_relay = connect(relay.port());
+    start_watch(*through_relay);
+    ASSERT_TRUE(events.wait_until_held({{"a", "lost"}, {"b", "lost"}}));
+    relay.cut();
+    server.kill9();
+    server.wipe_store();
+    std::filesystem::copy(older, server.store_dir(), std::filesystem::copy_options::recursive);
+    server.start();
+    wait_until_connected();
+    // As many writes as were lost, and one more: no revision is lower than one that was seen.
+    put("c", "1");
+    put("c", "2");
+    EXPECT_EQ(put("d", "1"), 4U);
+    relay.mend();
+    EXPECT_TRUE(events.wait_until_held({{"a", "1"}, {"c", "2"}, {"d", "1"}}));
+    EXPECT_EQ(events.count(Kind::removed), 0U) << "absence is not a removal";
+}
+
+TEST_F(BucketWatchTest, ReadsAPurgedBucketAnew) {
+    create(republished());
+    put("a", "1");
+    put("b", "1");
+    start_watch_and_look();
+    purge();
+    EXPECT_TRUE(events.wait_until_held({}));
+    EXPECT_TRUE(events.wait_for(Kind::loaded, 2));
+    EXPECT_EQ(events.count(Kind::removed), 0U) << "absence is not a removal";
+    put("b", "2");
+    EXPECT_TRUE(events.wait_until_held({{"b", "2"}}));
+}
+
+TEST_F(BucketWatchTest, ReadsABucketAnewThatWasPurgedAndRefilledInPart) {
+    create(republished());
+    for (const char* key : {"a", "b", "c", "d"}) put(key, "1");
+    start_watch_and_look();
+    purge();
+    for (const char* key : {"d", "e", "f"}) put(key, "2");
+    EXPECT_TRUE(events.wait_until_held({{"d", "2"}, {"e", "2"}, {"f", "2"}}));
+}
+
+TEST_F(BucketWatchTest, ReadsABucketAnewOfWhichOneKeyWasPurged) {
+    create(republished());
+    put("a", "1");
+    put("a", "2");
+    put("b", "1");
+    put("c", "1");
+    start_watch_and_look();
+    purge("a");
+    EXPECT_TRUE(events.wait_until_held({{"b", "1"}, {"c", "1"}}));
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 2));
+    // The stream's last message goes, so that none that is told is its last.
+    ASSERT_TRUE(looked(2));
+    purge("c");
+    EXPECT_TRUE(events.wait_until_held({{"b", "1"}}));
+    EXPECT_TRUE(events.wait_for(Kind::loaded, 3));
+    ASSERT_TRUE(looked(3));
+    put("d", "1");
+    ASSERT_TRUE(events.wait_until_held({{"b", "1"}, {"d", "1"}}));
+    EXPECT_EQ(events.count(Kind::opened), 3U);
+    EXPECT_EQ(events.count(Kind::removed), 0U);
+}
+
+TEST_F(BucketWatchTest, ReadsNothingAnewWhileHistoryAndPurgedKeysDropTheirOldestMessages) {
+    BucketConfig config = republished();
+    config.history = 2;
+    create(config);
+    start_watch();
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+    const auto store = bucket();
+    std::string newest;
+    for (int round = 0; round < 3; ++round) {
+        for (int i = 0; i < 300; ++i) {
+            newest = std::to_string(round * 1000 + i);
+            put("k" + std::to_string(i % 7), newest);
+        }
+        ASSERT_EQ(kvStore_Purge(store.get(), "k3", nullptr), NATS_OK);
+        ASSERT_TRUE(looked(2));
+    }
+    put("last", "1");
+    ASSERT_TRUE(support::wait_until([&] { return events.held().contains("last"); }));
+    ASSERT_TRUE(looked(2));
+    EXPECT_EQ(events.count(Kind::opened), 1U);
+    EXPECT_EQ(events.count(Kind::removed), 3U);
+}
+
+TEST_F(BucketWatchTest, ReadsNothingAnewWhileKeysExpire) {
+    BucketConfig config;
+    config.name = kBucket;
+    config.ttl = std::chrono::milliseconds{300};
+    create(config);
+    start_watch();
+    for (int i = 0; i < 3; ++i) {
+        put("k" + std::to_string(i), "1");
+        ASSERT_TRUE(support::wait_until([&] { return stream_info()->State.Msgs == 0; }));
+        ASSERT_TRUE(looked(2));
+    }
+    EXPECT_EQ(events.count(Kind::value), 3U);
+    EXPECT_EQ(events.count(Kind::opened), 1U);
+}
+
+TEST_F(BucketWatchTest, ReadsABucketAnewAfterItsConsumerWasDeleted) {
+    create(republished());
+    put("a", "1");
+    start_watch();
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+    const auto js = jetstream();
+    jsConsumerInfoList* consumers = nullptr;
+    ASSERT_EQ(js_Consumers(&consumers, js.get(), kStream.c_str(), nullptr, nullptr), NATS_OK);
+    ASSERT_EQ(consumers->Count, 1);
+    EXPECT_EQ(js_DeleteConsumer(js.get(), kStream.c_str(), consumers->List[0]->Name, nullptr, nullptr),
+              NATS_OK);
+    jsConsumerInfoList_Destroy(consumers);
+    put("a", "2");
+    EXPECT_TRUE(events.wait_until_held({{"a", "2"}}));
+    EXPECT_TRUE(events.wait_for(Kind::loaded, 2));
 }
 
 TEST_F(BucketWatchTest, EndsWhileTheServerIsAway) {

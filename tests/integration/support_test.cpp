@@ -9,6 +9,7 @@
 #include "tests/support/postgres_server.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/tcp_peer.hpp"
+#include "tests/support/tcp_relay.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/wait_until.hpp"
 
@@ -16,6 +17,7 @@
 #include <libpq-fe.h>
 
 #include <gmock/gmock.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
@@ -86,6 +88,35 @@ TEST(Distance, DelaysWhatItCarriesEachWay) {
     const auto began = std::chrono::steady_clock::now();
     EXPECT_EQ(ping(distance.port()), PQPING_OK);
     EXPECT_GE(std::chrono::steady_clock::now() - began, 2 * one_way);
+}
+
+TEST(TcpRelay, CarriesUntilItIsCutAndAgainOnceItIsMended) {
+    const PgBouncer pooler;
+    TcpRelay relay{pooler.port()};
+    EXPECT_EQ(ping(relay.port()), PQPING_OK) << pooler.log();
+    NatsServer server;
+    TcpRelay to_nats{server.port()};
+    const FileDescriptor client{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(to_nats.port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ASSERT_EQ(::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    char greeting[4] = {};
+    ASSERT_EQ(::recv(client.get(), greeting, sizeof greeting, MSG_WAITALL), 4);
+    EXPECT_EQ((std::string_view{greeting, sizeof greeting}), "INFO");
+    to_nats.cut();
+    // What was on its way may still come, then the reset.
+    char rest[4096];
+    ssize_t got = 0;
+    while ((got = ::recv(client.get(), rest, sizeof rest, 0)) > 0) {
+    }
+    EXPECT_EQ(got, -1);
+
+    relay.cut();
+    EXPECT_EQ(ping(relay.port()), PQPING_NO_RESPONSE);
+    relay.mend();
+    EXPECT_EQ(ping(relay.port()), PQPING_OK) << pooler.log();
 }
 
 TEST(NetworkNamespace, HoldsWhatIsStartedOnAVisitAndNothingElse) {

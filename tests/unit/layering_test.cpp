@@ -21,6 +21,7 @@ using support::SourceFile;
 const std::vector<std::string> kPure{
     "common/cluster/",
     "common/contract/",
+    "common/nats/bucket_continuity",
     "common/nats/message_id",
     "common/nats/missing_right",
     "aggregator/claims",

@@ -1,0 +1,100 @@
+#include "common/nats/bucket_continuity.hpp"
+
+#include <algorithm>
+#include <functional>
+
+namespace pgpulse::nats {
+namespace {
+
+constexpr int kSilentLooks = 3;
+constexpr int kFirstPatience = 4;  // looks
+constexpr int kLongestPatience = 512;
+
+}  // namespace
+
+void BucketContinuity::opened(const Look& look) {
+    last_look_ = look;
+    loaded_ = false;
+    told_revision_ = 0;
+    told_stored_ns_ = 0;
+    consumer_.clear();
+    silent_ = true;
+    silent_looks_ = 0;
+    times_agreed_ = false;
+    keys_.clear();
+    counts_agreed_ = false;
+}
+
+void BucketContinuity::loaded() { loaded_ = true; }
+
+std::optional<BucketContinuity::Break> BucketContinuity::told(const Told& message) {
+    if (loaded_) {
+        if (message.revision < told_revision_) return Break::went_back;
+        if (!consumer_.empty() && message.consumer != consumer_) return Break::delivery_gap;
+    }
+    if (consumer_ != message.consumer) consumer_ = message.consumer;
+    silent_ = false;
+    if (message.revision >= told_revision_) {
+        told_revision_ = message.revision;
+        told_stored_ns_ = message.stored_ns;
+    }
+    keys_.insert(std::hash<std::string_view>{}(message.key));
+    return std::nullopt;
+}
+
+std::optional<BucketContinuity::Break> BucketContinuity::looked(const Look& look) {
+    const Look before = last_look_;
+    const bool was_silent = silent_;
+    last_look_ = look;
+    silent_ = true;
+    if (look.created_ns != before.created_ns) return Break::created_anew;
+    if (look.last_revision < std::max(told_revision_, before.last_revision)) return Break::went_back;
+    if (!loaded_) {
+        silent_looks_ = was_silent ? silent_looks_ + 1 : 0;
+        if (silent_looks_ >= kSilentLooks) return Break::never_loaded;
+        return std::nullopt;
+    }
+    if (look.last_revision == told_revision_) {
+        const bool agree = look.last_stored_ns == told_stored_ns_;
+        if (!agree && times_agreed_) return Break::rewritten;
+        times_agreed_ = agree;
+    }
+    if (!look.lets_messages_go && counts_differ(look)) return Break::keys_vanished;
+    return std::nullopt;
+}
+
+bool BucketContinuity::counts_differ(const Look& look) {
+    if (looks_to_doubt_ > 0) --looks_to_doubt_;
+    if (look.keys == 0 && look.messages != 0) return false;
+    if (look.keys >= keys_.size()) {
+        if (look.keys == keys_.size()) {
+            counts_agreed_ = true;
+            looks_to_doubt_ = patience_ = 0;
+        }
+        return false;
+    }
+    if (counts_agreed_) return true;
+    if (looks_to_doubt_ > 0) return false;
+    patience_ = std::clamp(patience_ * 2, kFirstPatience, kLongestPatience);
+    looks_to_doubt_ = patience_;
+    return true;
+}
+
+std::string_view to_string(BucketContinuity::Break what) {
+    switch (what) {
+        case BucketContinuity::Break::created_anew:
+            return "was created anew";
+        case BucketContinuity::Break::went_back:
+        case BucketContinuity::Break::rewritten:
+            return "lost its newest writes";
+        case BucketContinuity::Break::delivery_gap:
+            return "did not deliver for a while";
+        case BucketContinuity::Break::keys_vanished:
+            return "lost keys without a delete marker";
+        case BucketContinuity::Break::never_loaded:
+            return "changed while it was read";
+    }
+    return "changed";
+}
+
+}  // namespace pgpulse::nats

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+
+// Pure: whether what a watch has told of a bucket is still what the bucket holds.
+//
+// A watch is told what is written and nothing else. What else happens to a bucket shows in what the server says of
+// its stream, looked at every second:
+//   created_anew   The stream's creation time is another one.
+//   went_back      Its last revision is lower than one that was seen: newest writes were lost.
+//   rewritten      The newest revision told was stored at another time than the server says: newest writes were
+//                  lost, and as many others came in their place.
+//   delivery_gap   The consumer is another one: the messages stopped coming for a while, and what was rewritten
+//                  meanwhile is not known.
+//   keys_vanished  There are fewer keys than were told. Exact, whatever is still on its way: a key that was told
+//                  of a revision up to the stream's last leaves by no marker, which is a key as well, but by a
+//                  purge or a deletion alone.
+//   never_loaded   Nothing comes, and what was there at the start is not told to the end: it was deleted
+//                  meanwhile.
+// Keys that leave by age or size, as those of a bucket with a TTL do, have not vanished.
+//
+// That a key's newest message alone is deleted, so that the one before it counts again, is not noticed. No bucket that
+// is made as buckets are made permits it (ADR-8: deny_delete).
+namespace pgpulse::nats {
+
+class BucketContinuity {
+  public:
+    /// What the server says of the stream at one instant.
+    struct Look {
+        std::int64_t created_ns = 0;  // since 1970, as the other times
+        std::uint64_t last_revision = 0;
+        std::int64_t last_stored_ns = 0;  // when `last_revision` was stored
+        std::uint64_t messages = 0;
+        std::uint64_t keys = 0;         // 0 with messages: the server does not say
+        bool lets_messages_go = false;  // by age or size
+    };
+
+    /// A message that the watch delivered.
+    struct Told {
+        std::string_view key;
+        std::uint64_t revision = 0;
+        std::int64_t stored_ns = 0;
+        std::string_view consumer;
+    };
+
+    enum class Break {
+        created_anew,
+        went_back,
+        rewritten,
+        delivery_gap,
+        keys_vanished,
+        never_loaded,
+    };
+
+    /// The watch begins to read, after this look.
+    void opened(const Look& look);
+    /// Everything that was there has been told.
+    void loaded();
+
+    /// A message came. Where it says that the bucket is to be read anew, it is not to be told.
+    std::optional<Break> told(const Told& message);
+    /// To be called about every second.
+    std::optional<Break> looked(const Look& look);
+
+  private:
+    Look last_look_;
+    bool loaded_ = false;
+    std::uint64_t told_revision_ = 0;
+    std::int64_t told_stored_ns_ = 0;
+    std::string consumer_;
+    bool silent_ = true;  // nothing told since the last look
+    int silent_looks_ = 0;
+    bool times_agreed_ = false;
+    std::unordered_set<std::uint64_t> keys_;  // hashes
+
+    // A server that counts otherwise must not have the bucket read over and over.
+    bool counts_agreed_ = false;
+    int looks_to_doubt_ = 0;
+    int patience_ = 0;
+
+    [[nodiscard]] bool counts_differ(const Look& look);
+};
+
+/// What happened, to follow the bucket's name in a log line.
+std::string_view to_string(BucketContinuity::Break what);
+
+}  // namespace pgpulse::nats
