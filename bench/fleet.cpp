@@ -26,6 +26,8 @@ std::string target_name(std::size_t index) {
     return "bench-" + digits;
 }
 
+std::string worker_name(std::size_t index) { return "bench-worker-" + std::to_string(index); }
+
 std::unique_ptr<nats::Connection> connect(const std::string& url, const char* program) {
     nats::ConnectOptions options;
     options.url = url;

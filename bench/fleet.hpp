@@ -16,6 +16,9 @@ namespace pgpulse::bench {
 /// "bench-0000", "bench-0001", ...
 std::string target_name(std::size_t index);
 
+/// "bench-worker-0", "bench-worker-1", ...
+std::string worker_name(std::size_t index);
+
 /// A connection that is up, or the end of the program with one line.
 std::unique_ptr<nats::Connection> connect(const std::string& url, const char* program);
 
