@@ -1,6 +1,7 @@
 #include "bench/fleet.hpp"
 
 #include "bench/arguments.hpp"
+#include "common/contract/state.hpp"
 
 #include <curl/curl.h>
 
@@ -27,6 +28,30 @@ std::string target_name(std::size_t index) {
 }
 
 std::string worker_name(std::size_t index) { return "bench-worker-" + std::to_string(index); }
+
+std::string state_value(const std::string& target, std::uint64_t transition, std::size_t observers) {
+    const bool up = transition % 2 == 1;
+    contract::State state;
+    state.target = target;
+    state.state = up ? contract::Health::up : contract::Health::down;
+    state.since = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+    state.transition = transition;
+    if (transition > 1) state.previous = up ? contract::Health::down : contract::Health::up;
+    state.reason = up ? contract::Reason::ok : contract::Reason::refused;
+    for (std::size_t worker = 0; worker < observers; ++worker) {
+        contract::Evidence evidence;
+        evidence.worker = worker_name(worker);
+        evidence.site = "bench";
+        evidence.opinion = up ? contract::Opinion::up : contract::Opinion::down;
+        evidence.verdict = up ? contract::Verdict::accepting : contract::Verdict::no_response;
+        evidence.reason = state.reason;
+        evidence.at = state.since;
+        state.evidence.push_back(evidence);
+    }
+    state.decided_by = "bench";
+    state.decided_at = state.since;
+    return encode(state);
+}
 
 std::unique_ptr<nats::Connection> connect(const std::string& url, const char* program) {
     nats::ConnectOptions options;

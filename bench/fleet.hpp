@@ -19,6 +19,9 @@ std::string target_name(std::size_t index);
 /// "bench-worker-0", "bench-worker-1", ...
 std::string worker_name(std::size_t index);
 
+/// A value of the bucket `health`. Odd transitions are to `up`, even ones to `down`; so many of the workers saw it.
+std::string state_value(const std::string& target, std::uint64_t transition, std::size_t observers);
+
 /// A connection that is up, or the end of the program with one line.
 std::unique_ptr<nats::Connection> connect(const std::string& url, const char* program);
 

@@ -12,7 +12,6 @@ interval_ms=10000
 stretch=20
 probe_port=9187
 
-resident_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$1/status"; }
 ready() { curl -sf -o /dev/null "http://127.0.0.1:$probe_port/readyz"; }
 has_all() { (($(metric "$probe_port" pgpulse_probe_targets) == targets)); }
 pings() { metric "$probe_port" pgpulse_probe_pings_total; }
@@ -31,7 +30,7 @@ start_nats
 # shellcheck disable=SC2119 # it has none
 start_fake_postgres
 start_probe
-empty=$(resident_kib "$probe")
+empty=$(status_kib "$probe" VmRSS)
 stop "$probe"
 "$programs/define_targets" "$nats_url" "$targets" "$first_target_port" "$target_ports" "$interval_ms" >"$work/log/define_targets" 2>&1 ||
     die "$(tail -n1 "$work/log/define_targets")"
@@ -58,7 +57,7 @@ seconds=$(calc "$(now) - $at")
 rate=$(calc "($(pings) - $pings_before) / $seconds")
 share=$(calc "100 * ($(cpu_of "$probe") - $cpu) / $seconds")
 p99=$(quantile 0.99 "$before" "$(lateness)")
-full=$(resident_kib "$probe")
+full=$(status_kib "$probe" VmRSS)
 each=$(calc "($full - $empty) * 1024 / $targets")
 tell "$(printf '%d targets after %.1f s, %.0f pings/s at %.0f %% of a core, %.0f MiB resident' \
     "$targets" "$took" "$rate" "$share" "$(calc "$full / 1024")")"

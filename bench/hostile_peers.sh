@@ -15,7 +15,6 @@ probe_port=9187
 
 has() { (($(metric "$probe_port" pgpulse_probe_targets) == $1)); }
 all_settled() { (($(metric "$probe_port" pgpulse_probe_pings_total) >= 4 * healthy)); }
-resident_kib() { awk '/^VmHWM:/ { print $2 }' "/proc/$1/status"; }
 
 # measure: sets p50, p95 (of round trips) and late (p99 of lateness), in seconds, of the next stretch.
 measure() {
@@ -41,13 +40,13 @@ probe=$started_pid
 await pgpulse-probe pgpulse-probe has "$healthy"
 await pgpulse-probe pgpulse-probe all_settled
 measure
-alone_p50=$p50 alone_p95=$p95 alone_late=$late before=$(resident_kib "$probe")
+alone_p50=$p50 alone_p95=$p95 alone_late=$late before=$(status_kib "$probe" VmHWM)
 
 start hostile_peers "$other_core" "$programs/hostile_peers" "$nats_url" "$hostile" "$first_hostile_port"
 await hostile_peers hostile_peers grep -q listening "$work/log/hostile_peers"
 await pgpulse-probe pgpulse-probe has "$((healthy + hostile))"
 measure
-grown=$(calc "($(resident_kib "$probe") - $before) / $hostile" %.0f)
+grown=$(calc "($(status_kib "$probe" VmHWM) - $before) / $hostile" %.0f)
 
 shown() { printf '<= %s ms' "$(calc "1000 * $1" %.4g)"; }
 row 'round trip, median, 100 hostile targets beside 1,000 healthy ones' "$(shown "$p50")" "without them $(shown "$alone_p50")" - '' 0 '' 0

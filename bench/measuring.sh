@@ -141,6 +141,10 @@ cpu_of() {
     awk -v ticks="$((stat[11] + stat[12]))" -v hertz="$(getconf CLK_TCK)" 'BEGIN { printf "%.2f", ticks / hertz }'
 }
 
+# A line of a process' status that is in KiB: VmRSS (what is resident), VmHWM (the most that was).
+# status_kib PID LINE
+status_kib() { awk -v name="$2:" '$1 == name { print $2 }' "/proc/$1/status"; }
+
 # metric PORT NAME: the sum over its labels; 0 where it is not there.
 metric() {
     curl -sf "http://127.0.0.1:$1/metrics" |

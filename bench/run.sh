@@ -2,13 +2,14 @@
 # Runs the benches and prints what they measured as one table.
 set -euo pipefail
 
-benches=(ping_rate tls_rate fleet_scale hostile_peers session_cost session_rate crash_to_state aggregator_rate consul_rate contract)
+benches=(ping_rate tls_rate fleet_scale hostile_peers session_cost session_rate crash_to_state
+    aggregator_rate aggregator_scale mass_outage decision_latency consul_rate contract)
 
 usage() {
     cat <<'TEXT'
 Usage: bench/run.sh [--first] [NAME...]
 
-Installs what is missing, builds the release preset, runs the named benches (default: all, about twelve minutes) and
+Installs what is missing, builds the release preset, runs the named benches (default: all, about fifteen minutes) and
 prints a table: what was measured, the baseline of the same run, their ratio, the goal and whether it is met.
 
 Benches:
@@ -20,6 +21,9 @@ Benches:
   session_rate     checks of held sessions a second on one core and memory a session, without and with TLS, against a bare loop of Syncs
   crash_to_state   from a server's kill -9 to the ping and to the transition on NATS, against fresh pings
   aggregator_rate  pings a second folded on one core, against a bare nats.c subscriber
+  aggregator_scale start and memory a target with 100,000 targets, and the share of the pings each of several aggregators folds
+  mass_outage      from the last deciding ping to 10,000 targets down in the bucket, against bare compare-and-set writes
+  decision_latency from a deciding ping to the transition on NATS, against a bare message, compare-and-set and republished value
   consul_rate      transitions a second into Consul, against sequential requests
   contract         CPU to encode, decode and tally one ping
 

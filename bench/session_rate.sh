@@ -13,7 +13,6 @@ sessions=200
 interval_ms=50
 probe_port=9187
 
-resident_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$1/status"; }
 ready() { curl -sf -o /dev/null "http://127.0.0.1:$probe_port/readyz"; }
 all_open() { (($(metric "$probe_port" pgpulse_probe_sessions) == sessions)); }
 checked() { (($(pings_by "$probe_port" session) > $1)); }
@@ -51,7 +50,7 @@ measure() {
     define "$sslmode" "$interval_ms" "$sessions"
     kill -HUP "$probe"
     await 'checks' pgpulse-probe checked $((sessions * 20))
-    session_bytes=$(calc "($(resident_kib "$probe") - $empty_kib) * 1024 / $sessions")
+    session_bytes=$(calc "($(status_kib "$probe" VmRSS) - $empty_kib) * 1024 / $sessions")
     for ((round = 1; round <= rounds; ++round)); do
         checks=$(pings_by "$probe_port" session) cpu=$(cpu_of "$probe")
         sleep "$stretch"
@@ -76,7 +75,7 @@ make_certificate
 start_postgres 'max_connections = 300'
 define disable 5000 0
 start_probe
-empty_kib=$(resident_kib "$probe")
+empty_kib=$(status_kib "$probe" VmRSS)
 stop "$probe"
 measure disable
 rows_of ''

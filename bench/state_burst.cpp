@@ -1,7 +1,6 @@
 #include "bench/arguments.hpp"
 #include "bench/fleet.hpp"
 #include "common/contract/names.hpp"
-#include "common/contract/state.hpp"
 
 #include <chrono>
 #include <thread>
@@ -12,34 +11,10 @@
 namespace pgpulse::bench {
 namespace {
 
+constexpr std::size_t kObservers = 3;
 constexpr std::chrono::milliseconds kLookInterval{10};
 constexpr std::chrono::seconds kPatience{120};
 constexpr std::string_view kWritten = "pgpulse_bridge_delay_seconds_count";
-
-/// Odd transitions are to `up`, even ones to `down`; three observers saw it.
-std::string state(const std::string& target, std::uint64_t transition) {
-    const bool up = transition % 2 == 1;
-    contract::State state;
-    state.target = target;
-    state.state = up ? contract::Health::up : contract::Health::down;
-    state.since = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
-    state.transition = transition;
-    if (transition > 1) state.previous = up ? contract::Health::down : contract::Health::up;
-    state.reason = up ? contract::Reason::ok : contract::Reason::refused;
-    for (int worker = 0; worker < 3; ++worker) {
-        contract::Evidence evidence;
-        evidence.worker = "bench-worker-" + std::to_string(worker);
-        evidence.site = "bench";
-        evidence.opinion = up ? contract::Opinion::up : contract::Opinion::down;
-        evidence.verdict = up ? contract::Verdict::accepting : contract::Verdict::no_response;
-        evidence.reason = state.reason;
-        evidence.at = state.since;
-        state.evidence.push_back(evidence);
-    }
-    state.decided_by = "bench";
-    state.decided_at = state.since;
-    return encode(state);
-}
 
 }  // namespace
 }  // namespace pgpulse::bench
@@ -55,7 +30,7 @@ int main(int argc, char** argv) {
     std::vector<std::pair<std::string, std::string>> states;
     for (long i = 0; i < count; ++i) {
         std::string target = target_name(static_cast<std::size_t>(i));
-        std::string value = state(target, static_cast<std::uint64_t>(transition));
+        std::string value = state_value(target, static_cast<std::uint64_t>(transition), kObservers);
         states.emplace_back(std::move(target), std::move(value));
     }
     BucketFiller filler{*connection, contract::kStateBucket};
