@@ -9,6 +9,7 @@
 #include "common/runtime/membership_feed.hpp"
 #include "common/runtime/signals.hpp"
 
+#include <malloc.h>
 #include <spdlog/spdlog.h>
 
 #include <atomic>
@@ -19,12 +20,16 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kLoopIsDead{5000};
+constexpr int kKeptHeapBytes = 1 << 20;
 /// An aggregator whose loop did not turn for as long as it refreshes its membership works no more.
 constexpr milliseconds kWorking = cluster::Membership::kRefresh;
 
 }  // namespace
 
 int run(const Options& options) {
+    // What a burst took is to be given back. By default glibc keeps more the more it was once asked for, in the heap of
+    // every thread.
+    mallopt(M_TRIM_THRESHOLD, kKeptHeapBytes);
     runtime::Mailbox<Event> mailbox;
     runtime::Signals signals;
     Metrics metrics;

@@ -4,6 +4,7 @@
 #include "common/contract/ping.hpp"
 #include "common/contract/state.hpp"
 
+#include <malloc.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@ constexpr milliseconds kEchoInterval{200};
 constexpr milliseconds kShowInterval{1000};
 constexpr milliseconds kDrainDeadline{1000};
 constexpr milliseconds kRefusalLineInterval{5000};
+constexpr milliseconds kTrimAfter{2000};
 constexpr std::size_t kMostWaiting = 200'000;
 constexpr std::size_t kEventsBetweenTicks = 256;
 
@@ -117,7 +119,12 @@ void Loop::tick() {
     if (ranks_pending_) follow_ranks();
     tally_.tick(at, actions_);
     carry_out();
-    loaded_.store(tally_.loaded());
+    if (loaded_.exchange(tally_.loaded()) != tally_.loaded()) trim_from_ = at.mono + kTrimAfter;
+    if (at.mono >= trim_from_) {
+        // Reading the buckets has left the heap full of holes, which glibc keeps otherwise.
+        malloc_trim(0);
+        trim_from_ = runtime::Mono::max();
+    }
     if (at.mono >= next_echo_ && connection_.connected()) {
         next_echo_ = at.mono + kEchoInterval;
         // A failure shows by itself: no echo comes.

@@ -73,6 +73,7 @@ class Loop {
     std::string echo_subject_;
     runtime::Mono next_echo_{};
     runtime::Mono next_show_{};
+    runtime::Mono trim_from_ = runtime::Mono::max();
     runtime::LineLimit refusals_;
     runtime::LineLimit failures_;
     std::atomic<bool> loaded_{false};

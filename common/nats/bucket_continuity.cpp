@@ -25,7 +25,12 @@ void BucketContinuity::opened(const Look& look) {
     counts_agreed_ = false;
 }
 
-void BucketContinuity::loaded() { loaded_ = true; }
+void BucketContinuity::loaded() {
+    loaded_ = true;
+    std::ranges::sort(keys_);
+    const auto doubled = std::ranges::unique(keys_);
+    keys_.erase(doubled.begin(), doubled.end());
+}
 
 std::optional<BucketContinuity::Break> BucketContinuity::told(const Told& message) {
     if (loaded_) {
@@ -38,7 +43,13 @@ std::optional<BucketContinuity::Break> BucketContinuity::told(const Told& messag
         told_revision_ = message.revision;
         told_stored_ns_ = message.stored_ns;
     }
-    keys_.insert(std::hash<std::string_view>{}(message.key));
+    const std::uint64_t key = std::hash<std::string_view>{}(message.key);
+    if (!loaded_) {
+        keys_.push_back(key);
+    } else if (const auto place = std::ranges::lower_bound(keys_, key);
+               place == keys_.end() || *place != key) {
+        keys_.insert(place, key);
+    }
     return std::nullopt;
 }
 

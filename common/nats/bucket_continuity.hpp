@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <vector>
 
 // Pure: whether what a watch has told of a bucket is still what the bucket holds.
 //
@@ -75,7 +75,9 @@ class BucketContinuity {
     bool silent_ = true;  // nothing told since the last look
     int silent_looks_ = 0;
     bool times_agreed_ = false;
-    std::unordered_set<std::uint64_t> keys_;  // hashes
+    /// Hashes; sorted and without duplicates once loaded. In one piece: nodes of their own, strewn among the messages
+    /// of a big bucket, would keep the memory of those messages from being given back.
+    std::vector<std::uint64_t> keys_;
 
     // A server that counts otherwise must not have the bucket read over and over.
     bool counts_agreed_ = false;

@@ -42,12 +42,16 @@ class Mailbox {
     /// first and its memory reused.
     void take_until(std::vector<Event>& batch, std::chrono::steady_clock::time_point deadline) {
         batch.clear();
+        // What a burst took is given back: a bucket of a hundred thousand keys is read once.
+        if (batch.capacity() > kKept) batch = std::vector<Event>{};
         std::unique_lock lock{mutex_};
         wake_.wait_until(lock, deadline, [this] { return !waiting_.empty(); });
         std::swap(batch, waiting_);
     }
 
   private:
+    static constexpr std::size_t kKept = 8192;  // events
+
     std::mutex mutex_;
     std::condition_variable wake_;
     std::vector<Event> waiting_;
