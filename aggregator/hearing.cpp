@@ -15,8 +15,9 @@ void HearingClock::tick(Mono now) {
 
 WorkerRun::Standing WorkerRun::meet(std::string_view run) {
     if (run == run_) return Standing::current;
-    if (run == ended_run_) return Standing::ended;
-    ended_run_ = std::move(run_);
+    if (std::ranges::find(ended_runs_, run) != ended_runs_.end()) return Standing::ended;
+    if (!run_.empty()) ended_runs_.push_back(std::move(run_));
+    if (ended_runs_.size() > kEndedRuns) ended_runs_.erase(ended_runs_.begin());
     run_ = run;
     smallest_ = smallest_before_ = ahead_ = kNone;
     return Standing::current;

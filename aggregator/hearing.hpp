@@ -1,11 +1,13 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pgpulse::aggregator {
 
@@ -42,7 +44,8 @@ class WorkerRun {
 
     enum class Standing { current, ended };
 
-    /// A ping of `run` arrived: `ended` where it belongs to a run that another has followed.
+    /// A ping of `run` arrived: `ended` where it belongs to a run that another has followed, one of the last
+    /// `kEndedRuns`.
     Standing meet(std::string_view run);
 
     /// The lateness of a ping of the current run. Nullopt for one that claims to come from the future: quicker
@@ -51,13 +54,14 @@ class WorkerRun {
     std::optional<Time> lateness(Time receipt, Time mono);
 
     static constexpr Time kFarthestAhead{60'000};
+    static constexpr std::size_t kEndedRuns = 8;
 
   private:
     static constexpr Time kWindow{60'000};
     static constexpr Time kNone{std::numeric_limits<std::int64_t>::max()};
 
     std::string run_;
-    std::string ended_run_;
+    std::vector<std::string> ended_runs_;  // the newest last
     Time window_began_{0};
     Time smallest_{kNone};
     Time smallest_before_{kNone};

@@ -65,6 +65,13 @@ TEST(WorkerRuns, AnEndedRunStaysEnded) {
     EXPECT_EQ(worker.meet("b"), WorkerRun::Standing::current);
 }
 
+TEST(WorkerRuns, AnEndedRunStaysEndedThoughOthersFollowed) {
+    WorkerRun worker;
+    for (const char* run : {"a", "b", "c", "d"}) EXPECT_EQ(worker.meet(run), WorkerRun::Standing::current);
+    for (const char* run : {"a", "b", "c"}) EXPECT_EQ(worker.meet(run), WorkerRun::Standing::ended);
+    EXPECT_EQ(worker.meet("d"), WorkerRun::Standing::current) << "what was replayed silences nobody";
+}
+
 TEST(WorkerRuns, LatenessIsMeasuredAgainstTheQuickestPing) {
     WorkerRun worker;
     worker.meet("a");
