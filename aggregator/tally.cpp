@@ -521,16 +521,21 @@ std::vector<std::string> Tally::conflicts(const Target& target, const RoleReport
     const auto claims = claims_.of(service);
     if (claims.size() < 2 && (claims.empty() || claims[0].target == self)) return names;
     const bool known_primary = reports.role(std::nullopt) == Role::primary;
+    const auto own = std::ranges::find(claims, self, &Claims::Claim::target);
     for (const Claims::Claim& claim : claims) {
         const Target& other = targets_[claim.target];
         if (claim.target == self || service_of(other) != service) continue;
+        const auto names_other = [](const Target& one, const Target& another) {
+            return one.belief && std::ranges::binary_search(one.belief->conflicts_with, another.name);
+        };
         // In a switchover the old primary's last words are still fresh when the new one is promoted: whoever
-        // claims must have been heard to do so since the other did, and for an interval.
-        const bool stands = known_primary && hearing_.now() - claim.since > target.terms->interval &&
+        // claimed first must have been heard to do so since the other did, and for an interval. Who claimed later
+        // takes its word.
+        const bool claimed_first = own != claims.end() && own->since <= claim.since;
+        const bool stands = claimed_first && known_primary &&
+                            hearing_.now() - claim.since > target.terms->interval &&
                             target.voters.told_primary_since(claim.since);
-        const bool stood =
-            target.belief && std::ranges::binary_search(target.belief->conflicts_with, other.name);
-        if (stands || stood) names.push_back(other.name);
+        if (stands || names_other(other, target) || names_other(target, other)) names.push_back(other.name);
     }
     std::ranges::sort(names);
     return names;
