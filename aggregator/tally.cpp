@@ -23,6 +23,8 @@ constexpr milliseconds kLeastFreshness{5000};
 constexpr milliseconds kLeastLateness{1000};
 constexpr milliseconds kRetryAfterLost{1000};
 constexpr milliseconds kRetryAfterFailure{500};
+/// Two watches tell of a target's end, one of its definition's delete marker and one of its state's.
+constexpr milliseconds kDefinitionFollows{1000};
 /// What a bucket lost is put back only then: a server that is up or down meanwhile is told of by its next pings, and
 /// nobody is to read the old state for a moment before the true one.
 constexpr milliseconds kPutBackAfter{1500};
@@ -168,6 +170,7 @@ void Tally::definition_removed(std::string_view name, Now now, Actions& out) {
     target.maintenance.reset();
     target.removing = true;
     target.voters.clear(workers_);
+    if (!target.belief) forget_belief(target);
     evaluate(target, now, out);
 }
 
@@ -239,9 +242,9 @@ void Tally::state_removed(std::string_view name, std::uint64_t revision, bool by
     target.revision = revision;
     if (!target.terms || by_aggregator) {
         // An aggregator deletes for a definition's delete marker alone, which this one may not have read yet.
-        target.belief.reset();
+        forget_belief(target);
         target.rewrite = false;
-        update_claim(target);
+        if (target.terms) target.quiet_until = now.mono + kDefinitionFollows;
     } else if (target.belief) {
         damaged(target, Damage::removed, now);
     }
@@ -357,8 +360,7 @@ void Tally::written(std::string_view name, Written outcome, std::uint64_t expect
             target.rewrite = false;
             target.foreign = false;
             if (write.state.target.empty()) {
-                target.belief.reset();
-                update_claim(target);
+                forget_belief(target);
             } else {
                 adopt(target, write.state);
             }
@@ -631,6 +633,13 @@ void Tally::adopt(Target& target, contract::State state) {
         *target.belief = std::move(state);
     else
         target.belief = std::make_unique<contract::State>(std::move(state));
+    update_claim(target);
+}
+
+void Tally::forget_belief(Target& target) {
+    target.belief.reset();
+    // Whatever comes next of that name may be another server.
+    target.lives.reset();
     update_claim(target);
 }
 

@@ -292,6 +292,7 @@ class Tally {
     [[nodiscard]] contract::State next_state(const Target& target, const Findings& found,
                                              const Changes& changes, Now now) const;
     void adopt(Target& target, contract::State state);
+    void forget_belief(Target& target);
     void damaged(Target& target, Damage damage, Now now);
     void update_claim(Target& target);
     [[nodiscard]] static std::string_view service_of(const Target& target);
