@@ -86,6 +86,19 @@ Reason most_common(const std::vector<Reason>& reasons, Reason none) {
     return best;
 }
 
+/// Where nobody says any more what `state` rests on, those who said it when it was decided go on doing so in its
+/// evidence: a change of something else takes no state its grounds.
+void keep_grounds(const contract::State& before, Health state, std::vector<contract::Evidence>& evidence) {
+    if (state == Health::unknown) return;
+    const Opinion opinion = state == Health::up ? Opinion::up : Opinion::down;
+    if (std::ranges::find(evidence, opinion, &contract::Evidence::opinion) != evidence.end()) return;
+    for (const contract::Evidence& ground : before.evidence) {
+        if (ground.opinion != opinion) continue;
+        std::erase_if(evidence, [&](const contract::Evidence& word) { return word.worker == ground.worker; });
+        evidence.push_back(ground);
+    }
+}
+
 }  // namespace
 
 Tally::Tally(std::string id) : id_(std::move(id)), index_(0, NameHash{targets_}, SameName{targets_}) {}
@@ -614,6 +627,7 @@ contract::State Tally::next_state(const Target& target, const Findings& found, c
     else
         next.reason = target.belief->reason;
     if (found.restarted) next.reason = Reason::restarted;
+    if (target.belief && target.belief->state == health) keep_grounds(*target.belief, health, next.evidence);
     std::ranges::sort(next.evidence, {}, &contract::Evidence::worker);
     next.decided_by = id_;
     next.decided_at = now.wall;

@@ -524,6 +524,22 @@ TEST_F(TallyTest, AStateDeletedByHandIsPutBack) {
     EXPECT_EQ(found[0].state, before);
 }
 
+TEST_F(TallyTest, WhatChangesBesideTheStateTakesItNoGrounds) {
+    load({"db1"});
+    hears("w1", Opinion::up);
+    const auto up = stored();
+    // The worker was started again, and knows nothing yet.
+    auto p = ping("w1", Opinion::undecided);
+    p.run = "00000000000000bb";
+    p.role = contract::Role::primary;
+    p.writable = true;
+    hears(p);
+    const auto primary = stored();
+    EXPECT_EQ(primary.state, Health::up);
+    EXPECT_EQ(primary.role, contract::Role::primary);
+    EXPECT_EQ(primary.evidence, up.evidence);
+}
+
 TEST_F(TallyTest, TargetsAreCountedByState) {
     load({"db1", "db2"});
     hears("w1", Opinion::up);
