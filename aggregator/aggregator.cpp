@@ -9,8 +9,9 @@
 #include "common/runtime/membership_feed.hpp"
 #include "common/runtime/signals.hpp"
 
-#include <malloc.h>
 #include <spdlog/spdlog.h>
+
+#include <malloc.h>
 
 #include <atomic>
 

@@ -4,8 +4,9 @@
 #include "common/contract/ping.hpp"
 #include "common/contract/state.hpp"
 
-#include <malloc.h>
 #include <spdlog/spdlog.h>
+
+#include <malloc.h>
 
 #include <algorithm>
 #include <random>
@@ -74,6 +75,11 @@ tl::expected<void, std::string> Loop::open() {
                                  [this](nats::WriteOutcome outcome) { mailbox_.post(std::move(outcome)); });
     if (!writer) return tl::unexpected(writer.error().text);
     writer_ = std::move(*writer);
+    auto definition_writer = nats::BucketWriter::open(
+        connection_, std::string{contract::kTargetsBucket},
+        [this](nats::WriteOutcome outcome) { mailbox_.post(DefinitionWritten{std::move(outcome)}); });
+    if (!definition_writer) return tl::unexpected(definition_writer.error().text);
+    definition_writer_ = std::move(*definition_writer);
 
     char inbox[64];
     std::random_device random;
@@ -119,6 +125,7 @@ void Loop::tick() {
     if (ranks_pending_) follow_ranks();
     tally_.tick(at, actions_);
     carry_out();
+    put_definitions_back(at.mono);
     if (loaded_.exchange(tally_.loaded()) != tally_.loaded()) trim_from_ = at.mono + kTrimAfter;
     if (at.mono >= trim_from_) {
         // Reading the buckets has left the heap full of holes, which glibc keeps otherwise.
@@ -134,6 +141,7 @@ void Loop::tick() {
         next_show_ = at.mono + kShowInterval;
         metrics_.show(tally_.counts(), tally_.census());
         metrics_.show_dropped(pings_.dropped());
+        metrics_.show_definitions_put_back(definitions_.put_back());
     }
 }
 
@@ -195,6 +203,7 @@ void Loop::handle(ViewEvent& event) {
                      std::ranges::count(ranks, Rank::first));
         follow_ranks();
         tally_.ranks(ranks, now(), actions_);
+        definitions_.ranks(ranks, runtime::mono_now());
     }
     tally_.members(event.view.probes, now(), actions_);
     serving_.store(true);
@@ -241,14 +250,19 @@ void Loop::handle(StateEvent& state) {
 
 void Loop::handle(DefinitionEvent& definition) {
     const nats::BucketEvent& event = definition.event;
+    const runtime::Mono mono = runtime::mono_now();
     switch (event.kind) {
         case nats::BucketEvent::Kind::opened:
+            definitions_.opened(event.epoch_us);
             return;
         case nats::BucketEvent::Kind::loaded:
+            definitions_.loaded(mono);
             tally_.definitions_loaded(now(), actions_);
             return;
         case nats::BucketEvent::Kind::removed:
-            tally_.definition_removed(event.key, now(), actions_);
+            if (definitions_.removed(event.key, event.revision, event.stored_at_us, mono) &&
+                contract::is_target_name(event.key))
+                tally_.definition_removed(event.key, now(), actions_);
             return;
         case nats::BucketEvent::Kind::value:
             break;
@@ -257,9 +271,30 @@ void Loop::handle(DefinitionEvent& definition) {
     if (!stored) {
         metrics_.definition_refused();
         spdlog::warn("bucket 'health_targets': {}; what was known of it stays in force", stored.error());
+        definitions_.invalid_value(event.key, event.revision, mono);
         return;
     }
-    tally_.definition(stored->definition, now(), actions_);
+    // A copy, made on this thread: what is kept for ever is not to lie between what the watch's thread takes and gives
+    // back.
+    if (definitions_.value(event.key, std::string{std::string_view{event.value}}, event.revision,
+                           event.stored_at_us, mono))
+        tally_.definition(stored->definition, now(), actions_);
+}
+
+void Loop::put_definitions_back(runtime::Mono mono) {
+    for (const PutDefinition& put : definitions_.take_puts(mono)) {
+        if (const auto sent = definition_writer_->put(put.key, put.value, put.expected); !sent) {
+            write_fault(sent.error().text);
+            definitions_.written(put.key, Written::failed, put.expected, mono);
+        }
+    }
+    for (const std::string& line : definitions_.take_notices()) spdlog::warn("{}", line);
+}
+
+void Loop::handle(DefinitionWritten& written) {
+    const nats::WriteOutcome& outcome = written.outcome;
+    if (outcome.kind == nats::WriteOutcome::Kind::failed) write_fault(outcome.text);
+    definitions_.written(outcome.key, to_written(outcome.kind), outcome.expected, runtime::mono_now());
 }
 
 void Loop::handle(nats::WriteOutcome& result) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "aggregator/definition_keeper.hpp"
 #include "aggregator/metrics.hpp"
 #include "aggregator/ping_subscriptions.hpp"
 #include "aggregator/server_clock.hpp"
@@ -37,10 +38,14 @@ struct ViewEvent {
 struct ServerTime {
     contract::WallTime stored;
 };
+/// How a write to `health_targets` ended.
+struct DefinitionWritten {
+    nats::WriteOutcome outcome;
+};
 struct Echo {};
 struct Stop {};
 using Event = std::variant<nats::Message, StateEvent, DefinitionEvent, ViewEvent, ServerTime,
-                           nats::WriteOutcome, Echo, Stop>;
+                           nats::WriteOutcome, DefinitionWritten, Echo, Stop>;
 
 /// The one thread that owns the tally: takes events, carries out actions.
 class Loop {
@@ -66,6 +71,7 @@ class Loop {
     runtime::Mailbox<Event>& mailbox_;
     Metrics& metrics_;
     Tally tally_;
+    DefinitionKeeper definitions_;
     ServerClock server_clock_;
     Ranks ranks_{};
     bool ranks_pending_ = false;  // not subscribed to what the ranks ask for
@@ -80,12 +86,14 @@ class Loop {
     std::atomic<bool> serving_{false};
     std::atomic<std::int64_t> ticked_ms_{0};
     std::unique_ptr<nats::BucketWriter> writer_;
+    std::unique_ptr<nats::BucketWriter> definition_writer_;
     std::unique_ptr<nats::Subscription> echoes_;
     PingSubscriptions pings_;
 
     [[nodiscard]] Now now() const;
     void tick();
     void follow_ranks();
+    void put_definitions_back(runtime::Mono mono);
     void carry_out();
     void carry_out(const PutState& put);
     void carry_out(const RemoveState& remove);
@@ -100,6 +108,7 @@ class Loop {
     void handle(ViewEvent& event);
     void handle(ServerTime& event) { server_clock_.told(event.stored, runtime::mono_now()); }
     void handle(nats::WriteOutcome& outcome);
+    void handle(DefinitionWritten& written);
     void handle(Echo&) { tally_.echo(now()); }
     void handle(Stop&) {}
 };

@@ -68,6 +68,8 @@ Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
     dropped_by_client_ = &dropped.Add({{"by", "nats_client"}});
     definitions_refused_ = &counter(*registry_, "pgpulse_aggregator_definitions_refused_total",
                                     "Values of health_targets that are no definition");
+    definitions_put_back_ = &counter(*registry_, "pgpulse_aggregator_definitions_put_back_total",
+                                     "Definitions written again because the bucket had lost or spoiled them");
     transitions_ =
         &counter(*registry_, "pgpulse_aggregator_transitions_total", "Transitions this aggregator stored");
     put_back_ = &counter(*registry_, "pgpulse_aggregator_states_put_back_total",
@@ -140,6 +142,8 @@ void Metrics::show(const TallyCounts& counts, const Census& census) {
 void Metrics::show_dropped(std::int64_t total) {
     follow(*dropped_by_client_, static_cast<std::uint64_t>(total));
 }
+
+void Metrics::show_definitions_put_back(std::uint64_t total) { follow(*definitions_put_back_, total); }
 
 void Metrics::show_partitions(const Ranks& ranks) {
     partitions_[0]->Set(static_cast<double>(std::ranges::count(ranks, Rank::first)));

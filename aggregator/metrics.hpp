@@ -34,6 +34,7 @@ class Metrics {
     /// Pings that nats.c dropped since the start.
     void show_dropped(std::int64_t total);
     void show_partitions(const Ranks& ranks);
+    void show_definitions_put_back(std::uint64_t total);
     void decided(std::chrono::milliseconds latency);
 
   private:
@@ -53,6 +54,7 @@ class Metrics {
     prometheus::Gauge* role_unexpected_ = nullptr;
     std::array<prometheus::Gauge*, 2> partitions_{};  // first, second
     prometheus::Counter* definitions_refused_ = nullptr;
+    prometheus::Counter* definitions_put_back_ = nullptr;
     prometheus::Counter* transitions_ = nullptr;
     prometheus::Counter* put_back_ = nullptr;
     prometheus::Counter* writes_lost_ = nullptr;

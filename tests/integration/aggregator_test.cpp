@@ -3,6 +3,7 @@
 #include "common/contract/target.hpp"
 #include "common/nats/bucket_writer.hpp"
 #include "common/nats/subscription.hpp"
+#include "common/runtime/clock.hpp"
 #include "tests/support/bucket_ledger.hpp"
 #include "tests/support/daemons.hpp"
 #include "tests/support/nats_server.hpp"
@@ -16,6 +17,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace pgpulse {
 namespace {
@@ -69,6 +71,19 @@ class Aggregator : public testing::Test {
         stored.definition.name = stored.definition.service = name;
         stored.definition.address = "127.0.0.1";
         write("health_targets", name, encode(stored));
+    }
+
+    /// The newest value of a key; empty where there is none.
+    [[nodiscard]] std::string newest(const std::string& bucket, const std::string& key) const {
+        jsCtx* js = nullptr;
+        if (natsConnection_JetStream(&js, connection->handle(), nullptr) != NATS_OK) return {};
+        const nats::JetStreamHandle js_owner{js};
+        natsMsg* raw = nullptr;
+        if (js_GetLastMsg(&raw, js, ("KV_" + bucket).c_str(), ("$KV." + bucket + "." + key).c_str(), nullptr,
+                          nullptr) != NATS_OK)
+            return {};
+        const nats::Message message{raw};
+        return std::string{nats::payload_of(message)};
     }
 
     std::string ping(Opinion opinion) { return encode(worker->ping("db1", opinion)); }
@@ -161,14 +176,98 @@ TEST_F(Aggregator, RefusesWhatIsNoPingAndGoesOn) {
     says_until(Opinion::down, Health::down);
 }
 
-TEST_F(Aggregator, AnInvalidDefinitionIsNamedAndTheLastGoodOneStays) {
+TEST_F(Aggregator, AnInvalidDefinitionIsNamedAndTheLastGoodOneIsPutBack) {
     define("db1");
     says_until(Opinion::up, Health::up);
+    const std::string before = newest("health_targets", "db1");
     write("health_targets", "db1", R"({"v":1,"name":"db1","address":"127.0.0.1","port":70000})");
     ASSERT_TRUE(wait_until([&] {
         return aggregator->log().find("db1.port: expected an integer") != std::string::npos;
     })) << aggregator->log();
+    EXPECT_TRUE(wait_until([&] { return newest("health_targets", "db1") == before; })) << aggregator->log();
+    EXPECT_NE(aggregator->log().find("putting them back"), std::string::npos);
     says_until(Opinion::down, Health::down);
+}
+
+TEST_F(Aggregator, BucketsThatWereWipedAreFilledAgainAndNobodyIsRemoved) {
+    define("db1");
+    says_until(Opinion::up, Health::up);
+    const std::string definition = newest("health_targets", "db1");
+    const std::string state = newest("health", "db1");
+    jsCtx* js = nullptr;
+    ASSERT_EQ(natsConnection_JetStream(&js, connection->handle(), nullptr), NATS_OK);
+    const nats::JetStreamHandle js_owner{js};
+    for (const char* stream : {"KV_health", "KV_health_targets"})
+        ASSERT_EQ(js_DeleteStream(js, stream, nullptr, nullptr), NATS_OK);
+    EXPECT_TRUE(wait_until([&] {
+        worker->say("db1", Opinion::up);
+        return newest("health_targets", "db1") == definition && newest("health", "db1") == state;
+    })) << aggregator->log();
+    for (const char* stream : {"KV_health", "KV_health_targets"})
+        ASSERT_EQ(js_PurgeStream(js, stream, nullptr, nullptr), NATS_OK);
+    EXPECT_TRUE(wait_until([&] {
+        worker->say("db1", Opinion::up);
+        return newest("health_targets", "db1") == definition && newest("health", "db1") == state;
+    })) << aggregator->log();
+}
+
+TEST_F(Aggregator, MaintenanceBeginsWithTheDefinitionAndEndsByItself) {
+    define("db1");
+    says_until(Opinion::up, Health::up);
+    contract::StoredDefinition stored;
+    stored.definition.name = stored.definition.service = "db1";
+    stored.definition.address = "127.0.0.1";
+    stored.definition.maintenance_until = runtime::wall_now() + std::chrono::seconds{3};
+    write("health_targets", "db1", encode(stored));
+    const auto maintenance = [&](bool is) {
+        return wait_until([&] {
+            worker->say("db1", Opinion::up);
+            const auto entry = ledger->newest("db1");
+            return entry && entry->state.maintenance == is &&
+                   entry->state.maintenance_until == stored.definition.maintenance_until;
+        });
+    };
+    ASSERT_TRUE(maintenance(true)) << aggregator->log();
+    ASSERT_TRUE(maintenance(false)) << aggregator->log();
+    const auto history = ledger->history("db1");
+    ASSERT_EQ(history.size(), 3U);
+    EXPECT_TRUE(history[1].state.changed.test(static_cast<std::size_t>(contract::Change::maintenance)));
+    EXPECT_EQ(history[2].state.state, Health::up);
+}
+
+TEST_F(Aggregator, TwoPrimariesOfOneServiceNameEachOther) {
+    for (const char* name : {"db1", "db2"}) {
+        contract::StoredDefinition stored;
+        stored.definition.name = name;
+        stored.definition.service = "orders";
+        stored.definition.address = "127.0.0.1";
+        stored.definition.expect_role = contract::Role::primary;
+        write("health_targets", name, encode(stored));
+    }
+    const auto both_say = [&](contract::Role of_db2) {
+        for (const char* name : {"db1", "db2"}) {
+            contract::Ping ping = worker->ping(name, Opinion::up);
+            ping.role = name == std::string{"db1"} ? contract::Role::primary : of_db2;
+            ping.writable = *ping.role == contract::Role::primary;
+            worker->publish(ping);
+        }
+    };
+    const auto conflict = [&](const std::string& name) -> std::vector<std::string> {
+        const auto entry = ledger->newest(name);
+        return entry ? entry->state.conflicts_with : std::vector<std::string>{};
+    };
+    EXPECT_TRUE(wait_until([&] {
+        both_say(contract::Role::primary);
+        return conflict("db1") == std::vector<std::string>{"db2"} &&
+               conflict("db2") == std::vector<std::string>{"db1"};
+    })) << aggregator->log();
+    EXPECT_TRUE(wait_until([&] {
+        both_say(contract::Role::replica);
+        return conflict("db1").empty() && conflict("db2").empty();
+    })) << aggregator->log();
+    const auto entry = ledger->newest("db2");
+    ASSERT_TRUE(entry);
+    EXPECT_TRUE(entry->state.role_unexpected);
 }
 
 TEST_F(Aggregator, ADeleteMarkerDeletesTheState) {
