@@ -98,6 +98,24 @@ void BucketFiller::finish() {
         give_up(prefix_ + "*: not stored: " + natsStatus_GetText(s));
 }
 
+std::optional<std::string> stored_value(nats::Connection& connection, std::string_view bucket,
+                                        const std::string& key) {
+    jsCtx* raw_js = nullptr;
+    natsStatus s = natsConnection_JetStream(&raw_js, connection.handle(), nullptr);
+    const nats::JetStreamHandle js{raw_js};
+    kvStore* raw_store = nullptr;
+    if (s == NATS_OK) s = js_KeyValue(&raw_store, raw_js, std::string{bucket}.c_str());
+    const nats::KeyValueHandle store{raw_store};
+    kvEntry* entry = nullptr;
+    if (s == NATS_OK) s = kvStore_Get(&entry, raw_store, key.c_str());
+    if (s == NATS_NOT_FOUND) return std::nullopt;
+    if (s != NATS_OK) give_up("bucket '" + std::string{bucket} + "': " + natsStatus_GetText(s));
+    std::string value{static_cast<const char*>(kvEntry_Value(entry)),
+                      static_cast<std::size_t>(kvEntry_ValueLen(entry))};
+    kvEntry_Destroy(entry);
+    return value;
+}
+
 MetricsReader::MetricsReader(std::string url) : url_(std::move(url)), curl_(curl_easy_init()) {
     curl_easy_setopt(curl_, CURLOPT_URL, url_.c_str());
     curl_easy_setopt(curl_, CURLOPT_WRITEFUNCTION, append);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -39,6 +40,10 @@ class BucketFiller {
     std::string prefix_;
     nats::JetStreamHandle js_;
 };
+
+/// The newest value of a key; nullopt where there is none. Ends the program with one line where the bucket cannot be read.
+std::optional<std::string> stored_value(nats::Connection& connection, std::string_view bucket,
+                                        const std::string& key);
 
 /// Reads a daemon's /metrics over one connection that is kept.
 class MetricsReader {

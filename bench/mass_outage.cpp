@@ -32,6 +32,7 @@ constexpr std::size_t kEventsBetweenPings = 50;
 constexpr std::chrono::seconds kBefore{1};
 constexpr std::chrono::seconds kAfter{2};
 constexpr std::string_view kCounted = "pgpulse_aggregator_pings_total{outcome=\"counted\"}";
+constexpr std::string_view kLate = "pgpulse_aggregator_pings_total{outcome=\"late\"}";
 constexpr std::string_view kDropped = "pgpulse_aggregator_pings_dropped_total";
 
 /// What the bucket holds of the fleet, and since when.
@@ -99,7 +100,7 @@ class Bucket {
     }
 };
 
-/// The pings that each of the aggregators counted and dropped since `begin`.
+/// The pings that each of the aggregators counted, dropped and found too late to count since `begin`.
 class Counts {
   public:
     Counts(char** urls, int count) {
@@ -116,6 +117,7 @@ class Counts {
                 reader.counted = reader.metrics->sum(kCounted);
             }
             reader.dropped = reader.metrics->sum(kDropped);
+            reader.late = reader.metrics->sum(kLate);
         }
     }
 
@@ -137,12 +139,18 @@ class Counts {
         for (Reader& reader : readers_) sum += reader.metrics->sum(kDropped) - reader.dropped;
         return sum;
     }
+    double late() {
+        double sum = 0;
+        for (Reader& reader : readers_) sum += reader.metrics->sum(kLate) - reader.late;
+        return sum;
+    }
 
   private:
     struct Reader {
         std::unique_ptr<MetricsReader> metrics;
         double counted = 0;
         double dropped = 0;
+        double late = 0;
     };
     std::vector<Reader> readers_;
 };
@@ -205,6 +213,7 @@ int main(int argc, char** argv) {
     go_on_for(kAfter);
     observers.flush();
     const auto published = static_cast<double>(observers.published() - before);
-    std::printf("%.1f %.1f %zu %.0f %.0f %.0f\n", ms(down - last_deciding), ms(down - first_deciding),
-                bucket.mean_bytes(), published, counts.counted(published), counts.dropped());
+    const double counted = counts.counted(published);
+    std::printf("%.1f %.1f %zu %.0f %.0f %.0f %.0f\n", ms(down - last_deciding), ms(down - first_deciding),
+                bucket.mean_bytes(), published, counted, counts.dropped(), counts.late());
 }

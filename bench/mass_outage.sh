@@ -18,7 +18,7 @@ most_resident_mib() { calc "$(status_kib "$1" VmHWM) / 1024" %.0f; }
 
 # measure AGGREGATORS: the rows with so many, all on the one core.
 measure() {
-    local count=$1 what round port pid last first bytes published counted dropped bare_seconds before most peak share
+    local count=$1 what round port pid last first bytes published counted dropped late bare_seconds before most peak share
     local -a aggregators=() urls=() lasts=() bares=() ratios=() shares=()
     for ((i = 0; i < count; ++i)); do
         port=$((first_http_port + i))
@@ -35,13 +35,13 @@ measure() {
         await 'all targets up' mass_outage grep -q '^up' "$work/log/mass_outage"
         if ((round == 1)); then before=$(resident_mib "${aggregators[0]}"); fi
         wait "$pid" || die "$(tail -n1 "$work/log/mass_outage")"
-        read -r last first bytes published counted dropped < <(tail -n1 "$work/log/mass_outage")
+        read -r last first bytes published counted dropped late < <(tail -n1 "$work/log/mass_outage")
         read -r _ bare_seconds _ < <(taskset -c "$subject_core" "$programs/bare_cas_burst" "$nats_url" "$targets" "$bytes") ||
             die 'bare_cas_burst failed'
         lasts+=("$last") bares+=("$(calc "1000 * $bare_seconds")") ratios+=("$(calc "$last / 1000 / $bare_seconds")")
         shares+=("$(calc "100 * ($counted - $dropped) / $published")")
-        tell "$what, round $round: $(printf 'all down %.0f ms after the last deciding ping, %.0f ms after the first; %.0f of %.0f pings counted, %.0f dropped; bare writes of %d bytes %.0f ms' \
-            "$last" "$first" "$counted" "$published" "$dropped" "$bytes" "${bares[-1]}")"
+        tell "$what, round $round: $(printf 'all down %.0f ms after the last deciding ping, %.0f ms after the first; %.0f of %.0f pings counted, %.0f dropped, %.0f late; bare writes of %d bytes %.0f ms' \
+            "$last" "$first" "$counted" "$published" "$dropped" "$late" "$bytes" "${bares[-1]}")"
     done
     most=0
     for pid in "${aggregators[@]}"; do

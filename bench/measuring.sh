@@ -118,6 +118,31 @@ make_database() {
     fi
 }
 
+# The program $work/start, which starts the cluster in a folder and waits until it accepts; a killed one's processes may take a
+# moment to end.
+write_start() {
+    cat >"$work/start" <<TEXT
+#!/usr/bin/env bash
+for ((attempt = 0; attempt < 100; ++attempt)); do
+    if ${as_postgres[*]} taskset -c $other_core $database_programs/pg_ctl -D "\$1" -l "\$1/log" -s -w start >/dev/null 2>&1; then exit 0; fi
+    sleep 0.1
+done
+exit 1
+TEXT
+    chmod 755 "$work/start"
+}
+
+# Ends what $work/start has started there, also where it is stopped: those processes are nobody's children here.
+# end_database FOLDER
+end_database() {
+    local pid
+    pid=$(head -n1 "$1/postmaster.pid" 2>/dev/null) || return 0
+    # That of a killed one may be another process' by now.
+    [[ $(readlink "/proc/$pid/cwd") == "$1" ]] || return 0
+    for pid in "$pid" $(pgrep -P "$pid"); do kill -CONT "$pid" 2>/dev/null || true; done
+    "${as_postgres[@]}" "$database_programs/pg_ctl" -D "$1" -m immediate -s -w stop >/dev/null 2>&1 || true
+}
+
 # A real server; its first process is $postmaster.
 # start_postgres SETTING...
 start_postgres() {
@@ -132,6 +157,21 @@ start_postgres() {
 pings_by() {
     curl -sf "http://127.0.0.1:$1/metrics" | awk -v via="via=\"$2\"" '
         index($0, "pgpulse_probe_pings_total{") == 1 && index($0, via) { sum += $NF } END { printf "%d", sum }'
+}
+
+# Workers bench-1 to bench-COUNT on the core of what is measured, with the targets of $work/targets.json, none at first. They are in
+# $probes.
+# start_probes COUNT
+start_probes() {
+    local i
+    echo '{"targets": []}' >"$work/targets.json"
+    probes=()
+    for ((i = 1; i <= $1; ++i)); do
+        start "probe-$i" "$subject_core" "$bin/pgpulse-probe" --nats "$nats_url" --id "bench-$i" --http "127.0.0.1:$((9186 + i))" \
+            --targets "$work/targets.json"
+        probes+=("$started_pid")
+        await "probe-$i" "probe-$i" curl -sf -o /dev/null "http://127.0.0.1:$((9186 + i))/readyz"
+    done
 }
 
 # The CPU seconds, of user and system and of all threads, that a process has used.

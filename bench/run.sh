@@ -2,14 +2,14 @@
 # Runs the benches and prints what they measured as one table.
 set -euo pipefail
 
-benches=(ping_rate tls_rate fleet_scale hostile_peers session_cost session_rate crash_to_state
+benches=(ping_rate tls_rate fleet_scale hostile_peers session_cost session_rate crash_to_state outage_to_state
     aggregator_rate aggregator_scale mass_outage decision_latency consul_rate contract)
 
 usage() {
     cat <<'TEXT'
 Usage: bench/run.sh [--first] [NAME...]
 
-Installs what is missing, builds the release preset, runs the named benches (default: all, about fifteen minutes) and
+Installs what is missing, builds the release preset, runs the named benches (default: all, about eighteen minutes) and
 prints a table: what was measured, the baseline of the same run, their ratio, the goal and whether it is met.
 
 Benches:
@@ -20,6 +20,7 @@ Benches:
   session_cost     CPU of a real server by a held session, against fresh pings
   session_rate     checks of held sessions a second on one core and memory a session, without and with TLS, against a bare loop of Syncs
   crash_to_state   from a server's kill -9 to the ping and to the transition on NATS, against fresh pings
+  outage_to_state  from a server's kill -9 or hang to the transition on NATS in mode ping, alone and all at once, against a script
   aggregator_rate  pings a second folded on one core, against a bare nats.c subscriber
   aggregator_scale start and memory a target with 100,000 targets, and the share of the pings each of several aggregators folds
   mass_outage      from the last deciding ping to 10,000 targets down in the bucket, against bare compare-and-set writes
