@@ -215,7 +215,10 @@ void Tally::states_opened() {
 void Tally::state(std::string_view name, contract::State state, std::uint64_t revision, bool by_aggregator,
                   Now now, Actions& out) {
     Target& target = target_named(name);
-    const bool own_write = target.seen && revision == target.revision;
+    // Of two writes against one revision, of which a bucket that was read anew made one forgotten, the other's
+    // acknowledgement may have been taken for it.
+    const bool own_write =
+        target.seen && revision == target.revision && target.belief && *target.belief == state;
     target.seen = true;
     if (own_write || (states_loaded_ && revision < target.revision)) return;
     target.revision = revision;

@@ -440,6 +440,29 @@ TEST_F(TallyTest, AWatchThatLagsBehindTheAcknowledgementChangesNothing) {
     EXPECT_EQ(third[0].state.transition, 3U);
 }
 
+TEST_F(TallyTest, TheWatchHasTheLastWordOnWhichOfTwoWritesWasStored) {
+    load({"db1"});
+    hears("w1", Opinion::up);
+    const auto first = puts();
+    ASSERT_EQ(first.size(), 1U);
+    hears("w1", Opinion::down);
+    // The bucket is read anew while the first one is on its way.
+    tally.states_opened();
+    tally.states_loaded(now, actions);
+    const auto second = puts();
+    ASSERT_EQ(second.size(), 1U);
+    ASSERT_EQ(second[0].state.state, Health::down);
+    ASSERT_EQ(second[0].expected, first[0].expected);
+    tally.written("db1", Written::stored, 0, 101, now, actions);  // the first one was
+    tally.state("db1", first[0].state, 101, true, now, actions);
+    tally.written("db1", Written::lost, 0, 0, now, actions);
+    const auto third = puts();
+    ASSERT_EQ(third.size(), 1U);
+    EXPECT_EQ(third[0].state.state, Health::down);
+    EXPECT_EQ(third[0].state.transition, 2U);
+    EXPECT_EQ(third[0].expected, 101U);
+}
+
 TEST_F(TallyTest, AWipedBucketIsFilledAgain) {
     load({"db1", "db2"});
     hears("w1", Opinion::up);
