@@ -170,6 +170,7 @@ void Tally::definition(const contract::TargetDefinition& definition, Now now, Ac
     }
     target.removing = false;
     if (first) begin(target);
+    seat_voters(target);
     update_claim(target);
     evaluate(target, now, out);
 }
