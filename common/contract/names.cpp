@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::string_view kPingPrefix = "health.ping.";
 constexpr std::string_view kCheckPrefix = "health.check.";
+constexpr std::string_view kHistoryPrefix = "health.history.";
 constexpr std::size_t kMaxLabel = 63;
 constexpr std::size_t kRunDigits = 16;
 
@@ -59,6 +60,17 @@ std::string partition_pings(unsigned partition) {
 }
 
 std::string state_subject(std::string_view target) { return "health.state." + std::string{target}; }
+
+std::string history_subject(std::string_view target) {
+    return std::string{kHistoryPrefix} + std::string{target};
+}
+
+std::optional<std::string_view> parse_history_subject(std::string_view subject) {
+    if (!subject.starts_with(kHistoryPrefix)) return std::nullopt;
+    subject.remove_prefix(kHistoryPrefix.size());
+    if (!is_target_name(subject)) return std::nullopt;
+    return subject;
+}
 
 std::string check_subject(std::string_view target) { return std::string{kCheckPrefix} + std::string{target}; }
 

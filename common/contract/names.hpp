@@ -18,6 +18,10 @@ inline constexpr std::string_view kAllPings = "health.ping.>";
 inline constexpr std::string_view kAllChecks = "health.check.*";
 /// Every transition, republished by the server from the bucket.
 inline constexpr std::string_view kAllStates = "health.state.>";
+/// Every transition that is kept.
+inline constexpr std::string_view kAllHistory = "health.history.>";
+/// The stream of these.
+inline constexpr std::string_view kHistoryStream = "HEALTH_TRANSITIONS";
 
 inline constexpr unsigned kPartitions = 64;
 
@@ -43,6 +47,13 @@ std::string partition_pings(unsigned partition);
 
 /// `health.state.<target>`
 std::string state_subject(std::string_view target);
+
+/// `health.history.<target>`
+std::string history_subject(std::string_view target);
+
+/// The target of a subject of the form `health.history.<target>`; nullopt for any other. The view points into
+/// it.
+std::optional<std::string_view> parse_history_subject(std::string_view subject);
 
 /// `health.check.<target>`
 std::string check_subject(std::string_view target);

@@ -34,6 +34,7 @@ std::string subject_to_grant(const MissingRight& missing) {
     if (const auto ping = contract::parse_ping_subject(subject))
         return "health.ping.*." + std::string{ping->worker} + ".>";
     if (contract::parse_check_subject(subject)) return std::string{contract::kAllChecks};
+    if (contract::parse_history_subject(subject)) return std::string{contract::kAllHistory};
     // So many tokens name what the rest is a part of: an inbox, a bucket, a stream in `$JS.API`.
     std::size_t tokens = 0;
     if (subject.starts_with("_INBOX.")) tokens = subject.starts_with("_INBOX.pgpulse.") ? 2 : 1;

@@ -26,6 +26,14 @@ TEST(TargetName, RefusesEverythingElse) {
     EXPECT_FALSE(is_target_name(std::string_view{"d\0b", 3}));
 }
 
+TEST(HistorySubject, NamesATarget) {
+    EXPECT_EQ(history_subject("db1"), "health.history.db1");
+    EXPECT_EQ(parse_history_subject("health.history.db1"), "db1");
+    for (const char* subject :
+         {"health.history.", "health.history.db.1", "health.state.db1", "health.history"})
+        EXPECT_EQ(parse_history_subject(subject), std::nullopt) << subject;
+}
+
 TEST(MemberId, IsOneSubjectToken) {
     for (const std::string id : {"a", "Probe_1", "probe-1", "-", "0"}) EXPECT_TRUE(is_member_id(id)) << id;
     EXPECT_TRUE(is_member_id(std::string(63, 'Z')));

@@ -36,6 +36,7 @@ std::string granted(const std::string& subject) { return subject_to_grant({Kind:
 TEST(MissingRight, NamesTheSubjectThatCoversAllOfItsKind) {
     EXPECT_EQ(granted(contract::ping_subject("w1", "db1")), "health.ping.*.w1.>");
     EXPECT_EQ(granted("health.check.db1"), "health.check.*");
+    EXPECT_EQ(granted("health.history.db1"), "health.history.>");
     EXPECT_EQ(granted("$KV.health_targets.db1"), "$KV.health_targets.>");
     EXPECT_EQ(granted("$KV.health_members.probe.w1"), "$KV.health_members.probe.w1");
     EXPECT_EQ(granted("$JS.API.STREAM.INFO.KV_health"), "$JS.API.STREAM.INFO.KV_health");
