@@ -28,6 +28,7 @@ const std::vector<std::string> kPure{
     "aggregator/damage",
     "aggregator/definition_keeper",
     "aggregator/hearing",
+    "aggregator/history_copy",
     "aggregator/maintenance",
     "aggregator/partitions",
     "aggregator/rules",
