@@ -1,6 +1,7 @@
 #include "aggregator/aggregator.hpp"
 
 #include "aggregator/bucket_keeper.hpp"
+#include "aggregator/history_copier.hpp"
 #include "aggregator/loop.hpp"
 #include "aggregator/metrics.hpp"
 #include "common/contract/names.hpp"
@@ -77,6 +78,7 @@ int run(const Options& options) {
         nats, definitions, [&](nats::BucketEvent event) { mailbox.post(DefinitionEvent{std::move(event)}); }};
     const nats::BucketWatch state_watch{
         nats, states, [&](nats::BucketEvent event) { mailbox.post(StateEvent{std::move(event)}); }};
+    HistoryCopier history{nats, options.common.id, {options.history_days, options.replicas}, metrics};
     std::atomic<bool> taken{false};
     runtime::MembershipFeed membership{
         nats,
@@ -86,6 +88,7 @@ int run(const Options& options) {
          [&](const cluster::Membership::View& view) {
              metrics.show_members(view);
              mailbox.post(ViewEvent{view});
+             history.serving(view.aggregators);
          },
          [&](const std::string& line) {
              spdlog::critical("{}", line);
@@ -97,6 +100,7 @@ int run(const Options& options) {
         if (signal == runtime::Signal::stop) mailbox.post(Stop{});
     });
     loop.run();
+    history.stop();
     membership.leave();
     if (taken.load()) return 2;
     spdlog::info("stopped");

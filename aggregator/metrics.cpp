@@ -102,6 +102,13 @@ Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
                            .Help("Partitions that this aggregator tallies, by its rank")
                            .Register(*registry_);
     partitions_ = {&partitions.Add({{"rank", "first"}}), &partitions.Add({{"rank", "second"}})};
+    history_copied_ = &counter(*registry_, "pgpulse_aggregator_history_copied_total",
+                               "Transitions and removals this aggregator stored in HEALTH_TRANSITIONS");
+    history_behind_ = &prometheus::BuildGauge()
+                           .Name("pgpulse_aggregator_history_behind")
+                           .Help("Revisions of the bucket that this aggregator is still to copy")
+                           .Register(*registry_)
+                           .Add({});
     auto& targets = prometheus::BuildGauge()
                         .Name("pgpulse_aggregator_targets")
                         .Help("Defined targets, by state")

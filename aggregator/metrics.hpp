@@ -28,6 +28,10 @@ class Metrics {
     void refused(contract::Refusal::Cause cause) { refused_[static_cast<std::size_t>(cause)]->Increment(); }
     void dropped() { dropped_->Increment(); }
     void definition_refused() { definitions_refused_->Increment(); }
+    /// One transition more is in the history; any thread.
+    void history_copied() { history_copied_->Increment(); }
+    /// So many revisions of the bucket are not; any thread.
+    void history_behind(std::uint64_t revisions) { history_behind_->Set(static_cast<double>(revisions)); }
     /// Any thread.
     void show_members(const cluster::Membership::View& view);
     void show(const TallyCounts& counts, const Census& census);
@@ -59,6 +63,8 @@ class Metrics {
     prometheus::Counter* put_back_ = nullptr;
     prometheus::Counter* writes_lost_ = nullptr;
     prometheus::Counter* writes_failed_ = nullptr;
+    prometheus::Counter* history_copied_ = nullptr;
+    prometheus::Gauge* history_behind_ = nullptr;
     std::map<contract::Health, prometheus::Gauge*> targets_;
     std::map<contract::MemberKind, prometheus::Gauge*> members_;
 };

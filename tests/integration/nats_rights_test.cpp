@@ -164,10 +164,22 @@ TEST_F(NatsRights, OfThePageAreEnoughForEveryDaemon) {
     live.kill9();
     ASSERT_TRUE(check_is("live", "critical")) << logs();
     EXPECT_GE(probe->metric("pgpulse_probe_calls_total"), 1);
+    // Of 21 targets the first transition at least.
+    const auto copied = [&] {
+        return aggregator.metric("pgpulse_aggregator_history_copied_total").value_or(0);
+    };
+    ASSERT_TRUE(wait_until([&] {
+        return copied() > kTargets && aggregator.metric("pgpulse_aggregator_history_behind") == 0;
+    })) << logs();
     // The buckets are read anew by a connection that comes back.
     server->restart();
     ASSERT_TRUE(wait_until([&] { return count(probe->log(), "connected to NATS") == 2; })) << logs();
     ASSERT_TRUE(wait_until(all_ready)) << logs();
+    // So is the end of the history, before it is gone on with.
+    const double before = copied();
+    live.start();
+    ASSERT_TRUE(check_is("live", "passing")) << logs();
+    ASSERT_TRUE(wait_until([&] { return copied() > before; })) << logs();
     for (Daemon* daemon : {probe.get(), &aggregator, &bridge}) {
         EXPECT_EQ(daemon->stop(), 0);
         EXPECT_THAT(daemon->log(), Not(HasSubstr("may not")));

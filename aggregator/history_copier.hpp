@@ -1,0 +1,72 @@
+#pragma once
+
+#include "aggregator/history_copy.hpp"
+#include "aggregator/history_stream.hpp"
+#include "aggregator/metrics.hpp"
+#include "common/nats/connection.hpp"
+#include "common/runtime/logging.hpp"
+#include "common/runtime/mailbox.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace pgpulse::aggregator {
+
+/// Copies the transitions of the bucket `health` into the stream `HEALTH_TRANSITIONS` while this aggregator is the one
+/// that does (history_copy.hpp has the rules), on a thread of its own. Creates the stream where it is absent. Waits for
+/// NATS as long as it takes.
+class HistoryCopier {
+  public:
+    /// `id`: this aggregator's.
+    HistoryCopier(nats::Connection& connection, std::string id, const HistoryConfig& config,
+                  Metrics& metrics);
+    HistoryCopier(const HistoryCopier&) = delete;
+    HistoryCopier& operator=(const HistoryCopier&) = delete;
+    /// Takes a second at most, or two where NATS is frozen.
+    ~HistoryCopier();
+
+    /// The aggregators that serve are these; any thread.
+    void serving(const std::vector<std::string>& aggregators);
+    /// Copies no more from now on; any thread, does not wait.
+    void stop();
+
+  private:
+    class Session;
+
+    nats::Connection& connection_;
+    const std::string id_;
+    const HistoryConfig config_;
+    Metrics& metrics_;
+    std::atomic<bool> chosen_{false};
+    std::atomic<bool> stop_{false};
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    runtime::Mailbox<HistoryOutcome> outcomes_;
+    std::vector<HistoryOutcome> batch_;
+    std::unique_ptr<HistoryStream> stream_;
+    HistoryCopy copy_;
+    bool copied_ = false;  // something, in this session
+    runtime::LineLimit faults_;
+    std::chrono::nanoseconds max_age_told_{-1};
+    int troubles_ = 0;  // sessions in a row that copied nothing
+    std::thread thread_;
+
+    void run();
+    void pause(std::chrono::milliseconds time);
+    [[nodiscard]] bool goes_on() const;
+    void fault(const std::string& text);
+
+    /// Copies until it is to copy no more, or something went wrong. Whether anything was copied.
+    bool copy();
+    bool settled();
+    void take_outcomes(std::chrono::milliseconds patience);
+    void tell_of_max_age(const StreamFacts& history);
+};
+
+}  // namespace pgpulse::aggregator

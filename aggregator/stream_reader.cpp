@@ -1,0 +1,163 @@
+#include "aggregator/stream_reader.hpp"
+
+#include "common/nats/subscription.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <charconv>
+
+namespace pgpulse::aggregator {
+namespace {
+
+using nats::make_error;
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kHeartbeatNs = 1'000'000'000;
+/// Three heartbeats that did not come.
+constexpr milliseconds kSilence{3500};
+constexpr std::int64_t kSliceMs = 50;
+constexpr milliseconds kFlush{500};
+
+nats::Result<std::string> new_inbox() {
+    natsInbox* raw = nullptr;
+    if (const natsStatus s = natsInbox_Create(&raw); s != NATS_OK)
+        return tl::unexpected(make_error("inbox", s));
+    std::string inbox{raw};
+    natsInbox_Destroy(raw);
+    return inbox;
+}
+
+nats::Result<nats::SubscriptionHandle> subscribe(nats::Connection& connection, const std::string& subject) {
+    natsSubscription* raw = nullptr;
+    const natsStatus s = natsConnection_SubscribeSync(&raw, connection.handle(), subject.c_str());
+    if (s != NATS_OK) return tl::unexpected(make_error("subscribe to " + subject, s));
+    nats::SubscriptionHandle subscription{raw};
+    natsSubscription_SetPendingLimits(raw, -1, -1);
+    return subscription;
+}
+
+std::string consumer_request(const std::string& stream, const StreamReader::Start& start,
+                             const std::string& deliver_to) {
+    nlohmann::json config{{"deliver_subject", deliver_to},
+                          {"ack_policy", "none"},
+                          {"max_deliver", 1},
+                          {"replay_policy", "instant"},
+                          {"idle_heartbeat", kHeartbeatNs},
+                          {"flow_control", true},
+                          {"mem_storage", true},
+                          {"num_replicas", 1}};
+    if (start.last_of_subjects.empty()) {
+        config["deliver_policy"] = "by_start_sequence";
+        config["opt_start_seq"] = start.sequence;
+    } else {
+        config["deliver_policy"] = "last_per_subject";
+        config["filter_subject"] = start.last_of_subjects;
+    }
+    if (start.headers_only) config["headers_only"] = true;
+    return nlohmann::json{{"stream_name", stream}, {"config", std::move(config)}}.dump();
+}
+
+nats::Error refused(const std::string& stream, const std::string& why) {
+    return {NATS_ERR, static_cast<jsErrCode>(0), "read stream '" + stream + "': " + why};
+}
+
+}  // namespace
+
+nats::Result<std::unique_ptr<StreamReader>> StreamReader::open(nats::Connection& connection,
+                                                               const std::string& stream, const Start& start,
+                                                               const std::function<bool()>& go_on) {
+    const auto answer_to = new_inbox();
+    if (!answer_to) return tl::unexpected(answer_to.error());
+    const auto deliver_to = new_inbox();
+    if (!deliver_to) return tl::unexpected(deliver_to.error());
+    std::unique_ptr<StreamReader> self{new StreamReader{connection}};
+    auto answers = subscribe(connection, *answer_to);
+    if (!answers) return tl::unexpected(answers.error());
+    self->answers_ = std::move(*answers);
+    auto delivered = subscribe(connection, *deliver_to);
+    if (!delivered) return tl::unexpected(delivered.error());
+    self->delivered_ = std::move(*delivered);
+
+    const std::string subject = "$JS.API.CONSUMER.CREATE." + stream;
+    const std::string request = consumer_request(stream, start, *deliver_to);
+    const natsStatus s =
+        natsConnection_PublishRequest(connection.handle(), subject.c_str(), answer_to->c_str(),
+                                      request.data(), static_cast<int>(request.size()));
+    if (s != NATS_OK) return tl::unexpected(make_error("read stream '" + stream + "'", s));
+    const auto message = self->answer(stream, start.patience, go_on);
+    if (!message) return tl::unexpected(message.error());
+    const auto document = nlohmann::json::parse(nats::payload_of(*message), nullptr, false);
+    if (!document.is_object()) return tl::unexpected(refused(stream, "the answer is not understood"));
+    if (const auto error = document.find("error"); error != document.end())
+        return tl::unexpected(refused(stream, error->value("description", error->dump())));
+    self->heard_ = Clock::now();
+    return self;
+}
+
+StreamReader::~StreamReader() {
+    // The server removes the consumer once nobody has listened to it for a moment. nats.c may be about to put a
+    // message into a subscription (nats.c #637): it is not once the server has answered what was sent after.
+    for (natsSubscription* subscription : {answers_.get(), delivered_.get()}) {
+        if (subscription != nullptr) natsSubscription_Unsubscribe(subscription);
+    }
+    if (connection_.connected()) static_cast<void>(connection_.flush(kFlush));
+}
+
+/// The server's answer to the request that was sent; seconds where it has much to look through.
+nats::Result<nats::Message> StreamReader::answer(const std::string& stream, milliseconds patience,
+                                                 const std::function<bool()>& go_on) {
+    const auto deadline = Clock::now() + patience;
+    for (;;) {
+        natsMsg* raw = nullptr;
+        const natsStatus s = natsSubscription_NextMsg(&raw, answers_.get(), kSliceMs);
+        if (s == NATS_OK) return nats::Message{raw};
+        if (s != NATS_TIMEOUT) return tl::unexpected(make_error("read stream '" + stream + "'", s));
+        if (!go_on()) return tl::unexpected(refused(stream, "given up"));
+        if (Clock::now() >= deadline) return tl::unexpected(refused(stream, "no answer"));
+    }
+}
+
+StreamReader::Got StreamReader::next(milliseconds timeout) {
+    natsMsg* raw = nullptr;
+    const natsStatus s = natsSubscription_NextMsg(&raw, delivered_.get(), timeout.count());
+    if (s == NATS_TIMEOUT) return Clock::now() - heard_ > kSilence ? Got::lost : Got::nothing;
+    if (s != NATS_OK) return Got::lost;
+    message_.reset(raw);
+    heard_ = Clock::now();
+    const char* reply = natsMsg_GetReply(raw);
+    if (reply == nullptr || !std::string_view{reply}.starts_with("$JS.ACK.")) return told_by_the_server();
+    jsMsgMetaData* meta_raw = nullptr;
+    if (natsMsg_GetMetaData(&meta_raw, raw) != NATS_OK) return Got::lost;
+    const nats::MetaDataHandle meta{meta_raw};
+    if (meta->Sequence.Consumer != read_ + 1) return Got::lost;
+    ++read_;
+    sequence_ = meta->Sequence.Stream;
+    stored_at_us_ = meta->Timestamp / 1000;
+    return Got::message;
+}
+
+StreamReader::Got StreamReader::told_by_the_server() {
+    // A request for a sign that what came before it was read: the server sends no more until then.
+    const char* reply = natsMsg_GetReply(message_.get());
+    const std::string sign_to{reply != nullptr ? std::string_view{reply} : header("Nats-Consumer-Stalled")};
+    if (!sign_to.empty()) return connection_.publish(sign_to, {}) ? Got::nothing : Got::lost;
+
+    const std::string_view last = header("Nats-Last-Consumer");
+    if (last.empty()) return Got::nothing;
+    std::uint64_t delivered = 0;
+    std::from_chars(last.data(), last.data() + last.size(), delivered);
+    return delivered == read_ ? Got::everything : Got::lost;
+}
+
+std::string_view StreamReader::subject() const { return nats::subject_of(message_); }
+
+std::string_view StreamReader::payload() const { return nats::payload_of(message_); }
+
+std::string_view StreamReader::header(const char* name) const {
+    const char* value = nullptr;
+    if (natsMsgHeader_Get(message_.get(), name, &value) != NATS_OK || value == nullptr) return {};
+    return value;
+}
+
+}  // namespace pgpulse::aggregator
