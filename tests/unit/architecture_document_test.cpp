@@ -22,7 +22,7 @@ std::string document() {
 
 /// "Suite.Name" of every test in these folders.
 std::set<std::string> tests_in_the_sources() {
-    static const std::regex kTest{R"(\bTEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\))"};
+    static const std::regex kTest{R"(\b(?:TEST(?:_F|_P)?|RC_GTEST_PROP)\(\s*(\w+),\s*(\w+)[,)])"};
     std::set<std::string> tests;
     for (const auto& file :
          support::read_sources(kRoot, {"tests/unit", "tests/integration", "tests/fault"})) {
