@@ -1,0 +1,145 @@
+#include "tests/support/aggregator_stage.hpp"
+
+#include "common/contract/names.hpp"
+#include "common/contract/target.hpp"
+#include "tests/support/free_port.hpp"
+#include "tests/support/targets_bucket.hpp"
+#include "tests/support/wait_until.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace pgpulse::support {
+namespace {
+
+using contract::Health;
+using contract::Opinion;
+
+constexpr std::chrono::seconds kDeadline{60};
+const std::vector<std::string> kWorkers{"w1", "w2", "w3"};
+
+/// The members that serve, as the aggregator sees them.
+std::size_t members(const Daemon& aggregator, const std::string& kind) {
+    return static_cast<std::size_t>(
+        aggregator.metric("pgpulse_aggregator_members{kind=\"" + kind + "\"}").value_or(0));
+}
+
+}  // namespace
+
+AggregatorStage::AggregatorStage(int count)
+    : monitor(free_port()),
+      nats({.extra_config = "http: \"127.0.0.1:" + std::to_string(monitor) + "\""}),
+      readers(connect_with_targets_bucket(nats.url())),
+      workers(connect_with_targets_bucket(nats.url())) {
+    told = std::make_unique<ToldStates>(*readers);
+    for (int i = 1; i <= count; ++i) {
+        targets.push_back("db" + std::to_string(i));
+        contract::TargetDefinition target;
+        target.name = target.service = targets.back();
+        target.address = "127.0.0.1";
+        put_target(*readers, target);
+    }
+    if (!readers->flush(std::chrono::seconds{5})) throw std::runtime_error{"NATS does not take definitions"};
+    chorus = std::make_unique<Chorus>(*workers, kWorkers);
+    if (!wait_until([this] { return chorus->serves(); }))
+        throw std::runtime_error{"the workers do not become members"};
+}
+
+bool AggregatorStage::start(const std::vector<std::string>& ids) {
+    for (const std::string& id : ids) {
+        auto& daemon = aggregators_[id];
+        if (daemon)
+            daemon->start();
+        else
+            daemon = std::make_unique<Daemon>("pgpulse-aggregator", id,
+                                              std::vector<std::string>{"--nats", nats.url()});
+    }
+    return wait_until(
+        [&] {
+            return std::ranges::all_of(ids, [&](const std::string& id) {
+                const Daemon& daemon = aggregator(id);
+                return daemon.readiness() == 200 && members(daemon, "aggregator") >= ids.size() &&
+                       members(daemon, "probe") == kWorkers.size();
+            });
+        },
+        kDeadline);
+}
+
+double AggregatorStage::counted(const std::string& id) const {
+    return aggregators_.at(id)->metric(R"(pgpulse_aggregator_pings_total{outcome="counted"})").value_or(0);
+}
+
+double AggregatorStage::partitions(const std::string& id, const std::string& rank) const {
+    return aggregators_.at(id)->metric("pgpulse_aggregator_partitions{rank=\"" + rank + "\"}").value_or(0);
+}
+
+void AggregatorStage::flip(const std::string& target) {
+    std::vector<Health>& states = ledger[target];
+    const bool up = states.empty() || states.back() == Health::down;
+    states.push_back(up ? Health::up : Health::down);
+    chorus->hold(target, up ? Opinion::up : Opinion::down);
+}
+
+void AggregatorStage::flip_all() {
+    for (const std::string& target : targets) flip(target);
+}
+
+bool AggregatorStage::shown(const std::string& target) const {
+    const auto newest = told->newest(target);
+    const std::vector<Health>& states = ledger.at(target);
+    return newest && newest->state == states.back() && newest->transition >= states.size();
+}
+
+bool AggregatorStage::all_shown() const { return shown(targets) == targets.size(); }
+
+bool AggregatorStage::all_shown_soon() const {
+    return wait_until([this] { return all_shown(); }, kDeadline);
+}
+
+std::size_t AggregatorStage::shown(const std::vector<std::string>& some) const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(some, [this](const std::string& target) { return shown(target); }));
+}
+
+std::string AggregatorStage::stored_otherwise() const { return otherwise(stored_states(*readers)); }
+
+std::string AggregatorStage::told_otherwise() const { return otherwise(told->all()); }
+
+std::string AggregatorStage::otherwise(const std::vector<ToldState>& found) const {
+    std::string text;
+    for (const std::string& target : targets) {
+        const auto states = ledger.find(target);
+        const std::string expected = states == ledger.end() ? "" : course_of(states->second);
+        const std::string course = course_of(found, target);
+        if (course != expected) text += fmt::format("{}: {}\n  instead of {}\n", target, course, expected);
+        if (!in_order_of_revisions(found, target))
+            text += target + ": a revision is not above the one before it\n";
+    }
+    return text;
+}
+
+std::vector<std::size_t> AggregatorStage::subscribers_by_partition() const {
+    const HttpAnswer answer = http_get("http://127.0.0.1:" + std::to_string(monitor) + "/connz?subs=1");
+    const auto connections = nlohmann::json::parse(answer.body, nullptr, false);
+    std::vector<std::size_t> counts(contract::kPartitions, 0);
+    if (!connections.is_object()) return counts;
+    std::map<std::string, std::size_t> by_subject;
+    for (const auto& connection : connections.at("connections")) {
+        if (!connection.contains("subscriptions_list")) continue;
+        for (const auto& subject : connection["subscriptions_list"]) ++by_subject[subject.get<std::string>()];
+    }
+    for (unsigned partition = 0; partition < contract::kPartitions; ++partition)
+        counts[partition] = by_subject[contract::partition_pings(partition)];
+    return counts;
+}
+
+std::string AggregatorStage::logs() const {
+    std::string all;
+    for (const auto& [id, daemon] : aggregators_) all += id + ":\n" + daemon->log() + "\n";
+    return all;
+}
+
+}  // namespace pgpulse::support
