@@ -90,12 +90,27 @@ struct BucketWatch::Follow {
     BucketWatch& watch;
     jsCtx* js;
     BucketContinuity& continuity;
+    /// Counted before the first look: a connection that is established anew after it has the bucket read again.
     std::uint64_t times_established;
     std::string stream;
     std::string prefix;
-    SubscriptionHandle subscription{};
+    SubscriptionHandle subscription;
     int64_t created_ns = 0;
     bool loaded = false;
+
+    Follow(BucketWatch& of, jsCtx* jetstream, BucketContinuity& to_tell)
+        : watch(of),
+          js(jetstream),
+          continuity(to_tell),
+          times_established(of.connection_.times_established()),
+          stream(stream_of(of.bucket_)),
+          prefix(prefix_of(of.bucket_)) {}
+    Follow(const Follow&) = delete;
+    Follow& operator=(const Follow&) = delete;
+    ~Follow() {
+        Connection& connection = watch.connection_;
+        if (subscription) connection.retired()->add(connection.handle(), std::move(subscription));
+    }
 
     /// Empty where the server does not answer in time; `gone`, where the bucket is not there.
     [[nodiscard]] std::optional<BucketContinuity::Look> look(bool& gone) const {
@@ -240,13 +255,7 @@ void BucketWatch::run() {
     BucketContinuity continuity;
     int tries = 0;
     while (!stopped_after(std::chrono::milliseconds{0})) {
-        // Counted before the look: a connection that is established anew after it has the bucket read again.
-        Follow follow{*this,
-                      js->get(),
-                      continuity,
-                      connection_.times_established(),
-                      stream_of(bucket_),
-                      prefix_of(bucket_)};
+        Follow follow{*this, js->get(), continuity};
         if (!connection_.connected() || !follow.open()) {
             // Whoever makes the bucket usually does so within a moment; only a longer wait is worth a line.
             if (connection_.connected() && ++tries == kTriesBeforeTold)

@@ -200,6 +200,7 @@ Connection::~Connection() {
     natsConnection_Close(handle_.get());
     // The closed callback is the last one that uses this object; nats.c runs it on a thread of its own.
     closed_.wait(false);
+    retired_->finish();
 }
 
 void Connection::on_connected(natsConnection*, void* self) {

@@ -3,6 +3,7 @@
 #include "common/nats/error.hpp"
 #include "common/nats/handles.hpp"
 #include "common/nats/missing_right.hpp"
+#include "common/nats/retired_subscriptions.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -71,6 +72,8 @@ class Connection {
 
     /// nats.c's handle, for this folder's other classes.
     [[nodiscard]] natsConnection* handle() const { return handle_.get(); }
+    /// Where subscriptions of this connection go to end.
+    [[nodiscard]] const std::shared_ptr<RetiredSubscriptions>& retired() const { return retired_; }
 
   private:
     Connection() = default;
@@ -89,6 +92,7 @@ class Connection {
     std::string url_for_log_;           // without a password
     MissingRightLines missing_rights_;  // of nats.c's thread
     ConnectionHandle handle_;
+    std::shared_ptr<RetiredSubscriptions> retired_ = std::make_shared<RetiredSubscriptions>();
 };
 
 }  // namespace pgpulse::nats

@@ -19,6 +19,8 @@ Result<std::unique_ptr<Subscription>> Subscription::open(Connection& connection,
                                                          OnMessage on_message, int pending_limit) {
     std::unique_ptr<Subscription> self{new Subscription};
     self->on_message_ = std::move(on_message);
+    self->connection_ = connection.handle();
+    self->retired_ = connection.retired();
     self->end_ = std::make_shared<SubscriptionEnd>();
     natsSubscription* raw = nullptr;
     natsStatus s = natsConnection_Subscribe(&raw, connection.handle(), subject.c_str(),
@@ -38,9 +40,9 @@ Result<std::unique_ptr<Subscription>> Subscription::open(Connection& connection,
 
 Subscription::~Subscription() {
     if (!handle_) return;
-    // Destroying while a message is being delivered can crash (nats.c #637): end the delivery thread first.
     natsSubscription_Unsubscribe(handle_.get());
     end_->reached.wait(false);
+    retired_->add(connection_, std::move(handle_));
 }
 
 std::int64_t Subscription::dropped() const {

@@ -36,6 +36,8 @@ class Subscription {
     static void completed(void* done);
 
     OnMessage on_message_;
+    natsConnection* connection_ = nullptr;
+    std::shared_ptr<RetiredSubscriptions> retired_;
     SubscriptionHandle handle_;
     std::shared_ptr<struct SubscriptionEnd> end_;
 };
