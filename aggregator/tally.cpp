@@ -223,9 +223,11 @@ void Tally::state(std::string_view name, contract::State state, std::uint64_t re
     target.seen = true;
     if (own_write || (states_loaded_ && revision < target.revision)) return;
     target.revision = revision;
-    if (target.belief && !by_aggregator && *target.belief != state) {
+    // Who does not tally the target knows no better than the bucket, and may have missed what became of it.
+    const bool knows_better = target.belief && rank(target) != Rank::none;
+    if (knows_better && !by_aggregator && *target.belief != state) {
         damaged(target, Damage::edited, now);
-    } else if (target.belief && state.transition < target.belief->transition) {
+    } else if (knows_better && state.transition < target.belief->transition) {
         damaged(target, Damage::older, now);
     } else {
         const bool others_word = state.decided_by != id_;
@@ -253,7 +255,7 @@ void Tally::unreadable_state(std::string_view name, std::uint64_t revision, Now 
 void Tally::state_removed(std::string_view name, std::uint64_t revision, bool by_aggregator, Now now,
                           Actions& out) {
     Target& target = target_named(name);
-    const bool known = target.seen && revision == target.revision;
+    const bool known = target.seen && revision == target.revision && !target.belief;
     target.seen = true;
     if (known || (states_loaded_ && revision < target.revision)) return;
     target.revision = revision;
@@ -274,7 +276,7 @@ void Tally::states_loaded(Now now, Actions& out) {
         if (target.seen) continue;
         target.revision = 0;
         forget_write(target);
-        if (target.belief && target.terms) damaged(target, Damage::lost, now);
+        if (target.belief) damaged(target, Damage::lost, now);
     }
     evaluate_all(now, out);
 }
@@ -665,7 +667,8 @@ void Tally::damaged(Target& target, Damage damage, Now now) {
     target.rewrite = true;
     const bool by_the_server = damage == Damage::lost || damage == Damage::older;
     target.rewrite_from = by_the_server ? now.mono + kPutBackAfter : now.mono;
-    if (rank(target) != Rank::none) damage_.add(damage, target.name);
+    // Without a definition it is put back once it has got one again, if ever.
+    if (target.terms && rank(target) != Rank::none) damage_.add(damage, target.name);
 }
 
 void Tally::update_claim(Target& target) {

@@ -133,8 +133,9 @@ void AggregatorFleet::write(Aggregator& by, const std::string& key,
     const Written outcome = failed ? Written::failed : revision ? Written::stored : Written::lost;
     later(
         by, failed ? "timeouts" : "answers " + key,
-        [this, key, expected, revision, outcome, &by] {
-            by.tally.written(key, outcome, expected, outcome == Written::stored ? *revision : 0, now,
+        [this, key, expected, revision, outcome, losses = bucket.losses(), &by] {
+            const Written learned = losses == bucket.losses() ? outcome : Written::failed;
+            by.tally.written(key, learned, expected, learned == Written::stored ? *revision : 0, now,
                              by.actions);
         },
         failed ? kAnswerTimeout : Time{0});

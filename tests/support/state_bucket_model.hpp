@@ -95,7 +95,12 @@ class StateBucketModel {
     /// What it holds, the oldest first.
     [[nodiscard]] const std::vector<Message>& log() const { return log_; }
 
+    /// How often it was lost, in whole or in part: whatever does that to a server ends its connections, and with them
+    /// the answers that are on their way.
+    [[nodiscard]] int losses() const { return losses_; }
+
   private:
+    int losses_ = 0;
     std::vector<Message> log_;
     std::map<std::string, Message> newest_;
     std::uint64_t revision_ = 0;
@@ -111,6 +116,7 @@ class StateBucketModel {
     }
 
     void blind_all() {
+        ++losses_;
         for (const auto& watch : watches_) watch->blind = true;
     }
 };

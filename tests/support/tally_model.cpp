@@ -160,9 +160,11 @@ bool TallyModel::state(const std::string& name, const State& state, std::uint64_
     target.told = true;
     if (known || (states_loaded_ && revision < target.revision)) return false;
     target.revision = revision;
-    if (target.belief && !by_aggregator && target.belief != state) {
+    // What others tally is theirs to put right.
+    const bool tallied = rank(name) != Rank::none;
+    if (tallied && target.belief && !by_aggregator && target.belief != state) {
         target.put_back_from = now.mono;
-    } else if (target.belief && state.transition < target.belief->transition) {
+    } else if (tallied && target.belief && state.transition < target.belief->transition) {
         target.put_back_from = now.mono + 1500ms;
     } else {
         const bool others = state.decided_by != id_;
@@ -186,7 +188,7 @@ void TallyModel::unreadable_state(const std::string& name, std::uint64_t revisio
 
 bool TallyModel::state_removed(const std::string& name, std::uint64_t revision, bool by_aggregator, Now now) {
     Target& target = targets_[name];
-    const bool known = target.told && revision == target.revision;
+    const bool known = target.told && revision == target.revision && !target.belief;
     target.told = true;
     if (known || (states_loaded_ && revision < target.revision)) return false;
     target.revision = revision;
@@ -207,7 +209,7 @@ void TallyModel::states_loaded(Now now) {
         if (target.told) continue;
         target.revision = 0;
         target.in_flight.reset();
-        if (target.belief && target.definition) target.put_back_from = now.mono + 1500ms;
+        if (target.belief) target.put_back_from = now.mono + 1500ms;
     }
 }
 

@@ -463,6 +463,34 @@ TEST_F(TallyTest, TheWatchHasTheLastWordOnWhichOfTwoWritesWasStored) {
     EXPECT_EQ(third[0].expected, 101U);
 }
 
+TEST_F(TallyTest, TheWatchHasTheLastWordOnAStateThatWasRemovedAfterAll) {
+    load({"db1"});
+    hears("w1", Opinion::up);
+    stored();
+    tally.states_opened();
+    tally.states_loaded(now, actions);  // the bucket was wiped
+    actions.clear();
+    tally.definition_removed("db1", now, actions);
+    ASSERT_EQ(actions.size(), 1U);
+    const auto* const remove = std::get_if<RemoveState>(actions.data());
+    ASSERT_NE(remove, nullptr);
+    ASSERT_EQ(remove->expected, 0U);
+    actions.clear();
+    tally.states_opened();
+    tally.definition(definition("db1"), now, actions);
+    tally.states_loaded(now, actions);
+    pass(2s);
+    ASSERT_EQ(puts().size(), 1U) << "the former state, which the removal was forgotten for";
+    tally.written("db1", Written::stored, 0, 1, now, actions);  // the removal was
+    tally.state_removed("db1", 1, true, now, actions);
+    pass(2s);
+    hears("w1", Opinion::up);
+    const auto anew = puts();
+    ASSERT_EQ(anew.size(), 1U);
+    EXPECT_EQ(anew[0].state.transition, 1U);
+    EXPECT_EQ(anew[0].expected, 1U);
+}
+
 TEST_F(TallyTest, AWipedBucketIsFilledAgain) {
     load({"db1", "db2"});
     hears("w1", Opinion::up);
@@ -477,6 +505,43 @@ TEST_F(TallyTest, AWipedBucketIsFilledAgain) {
     EXPECT_EQ(found[0].state, before) << "the same transition, not a new one";
     EXPECT_EQ(found[0].expected, 0U);
     EXPECT_EQ(tally.counts().put_back, 1U);
+}
+
+TEST_F(TallyTest, WhatWasLostWithoutADefinitionIsPutBackOnceItHasOne) {
+    load({"db1"});
+    hears("w1", Opinion::up);
+    const auto before = stored();
+    tally.definition_removed("db1", now, actions);
+    actions.clear();
+    tally.states_opened();
+    tally.states_loaded(now, actions);
+    tally.definition(definition("db1"), now, actions);
+    tally.written("db1", Written::failed, 101, 0, now, actions);
+    tally.written("db1", Written::failed, 0, 0, now, actions);
+    pass(3s);
+    const auto found = puts();
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0].state, before);
+    EXPECT_EQ(found[0].expected, 0U);
+}
+
+TEST_F(TallyTest, WhoDoesNotTallyATargetTakesTheBucketsWord) {
+    load({"db1"});
+    hears("w1", Opinion::up);
+    contract::State theirs = stored();
+    rank(Rank::none);
+    // The bucket was lost, and its new aggregators knew nothing of what was before.
+    theirs.state = Health::down;
+    theirs.transition = 1;
+    theirs.decided_by = "aggregator-2";
+    tally.states_opened();
+    tally.state("db1", theirs, 3, true, now, actions);
+    tally.states_loaded(now, actions);
+    pass(3s);
+    EXPECT_EQ(tally.census().by_state.at(Health::down), 1U);
+    rank(Rank::second);
+    pass(3s);
+    EXPECT_TRUE(puts().empty());
 }
 
 TEST_F(TallyTest, ASpoiledValueIsOverwritten) {
