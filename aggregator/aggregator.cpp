@@ -67,18 +67,18 @@ int run(const Options& options) {
     nats::BucketConfig health_bucket;
     health_bucket.name = states;
     health_bucket.history = 64;
-    health_bucket.replicas = options.replicas;
+    health_bucket.replicas = options.common.replicas;
     health_bucket.republish_to = "health.state";
     nats::BucketConfig targets_bucket;
     targets_bucket.name = definitions;
     targets_bucket.history = 8;
-    targets_bucket.replicas = options.replicas;
+    targets_bucket.replicas = options.common.replicas;
     const BucketKeeper keeper{nats, {health_bucket, targets_bucket}};
     const nats::BucketWatch definition_watch{
         nats, definitions, [&](nats::BucketEvent event) { mailbox.post(DefinitionEvent{std::move(event)}); }};
     const nats::BucketWatch state_watch{
         nats, states, [&](nats::BucketEvent event) { mailbox.post(StateEvent{std::move(event)}); }};
-    HistoryCopier history{nats, options.common.id, {options.history_days, options.replicas}, metrics};
+    HistoryCopier history{nats, options.common.id, {options.history_days, options.common.replicas}, metrics};
     std::atomic<bool> taken{false};
     runtime::MembershipFeed membership{
         nats,
@@ -95,7 +95,8 @@ int run(const Options& options) {
              taken.store(true);
              mailbox.post(Stop{});
          },
-         [&](contract::WallTime stored) { mailbox.post(ServerTime{stored}); }}};
+         [&](contract::WallTime stored) { mailbox.post(ServerTime{stored}); }},
+        options.common.replicas};
     signals.listen([&](runtime::Signal signal) {
         if (signal == runtime::Signal::stop) mailbox.post(Stop{});
     });

@@ -8,7 +8,6 @@ namespace pgpulse::aggregator {
 
 struct Options {
     runtime::CommonOptions common;
-    int replicas = 1;       // of the buckets and the stream this program creates, 1 to 5
     int history_days = 90;  // how long the stream it creates keeps a transition, 1 to 3650
 };
 

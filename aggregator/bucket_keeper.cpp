@@ -1,7 +1,5 @@
 #include "aggregator/bucket_keeper.hpp"
 
-#include <spdlog/spdlog.h>
-
 namespace pgpulse::aggregator {
 namespace {
 
@@ -10,8 +8,11 @@ constexpr std::chrono::milliseconds kFirstLookInterval{100};
 
 }  // namespace
 
-BucketKeeper::BucketKeeper(nats::Connection& connection, std::vector<nats::BucketConfig> buckets)
-    : connection_(connection), buckets_(std::move(buckets)), thread_([this] { run(); }) {}
+BucketKeeper::BucketKeeper(nats::Connection& connection, const std::vector<nats::BucketConfig>& buckets)
+    : connection_(connection) {
+    for (const nats::BucketConfig& bucket : buckets) buckets_.emplace_back(connection, bucket);
+    thread_ = std::thread{[this] { run(); }};
+}
 
 BucketKeeper::~BucketKeeper() {
     {
@@ -23,21 +24,12 @@ BucketKeeper::~BucketKeeper() {
 }
 
 void BucketKeeper::run() {
-    std::string last_fault;
     bool looked = false;
     for (;;) {
-        std::string fault;
         if (connection_.connected()) {
-            for (const nats::BucketConfig& bucket : buckets_) {
-                if (const auto kept = nats::ensure_bucket(connection_, bucket); !kept)
-                    fault = kept.error().text;
-            }
-            looked = fault.empty();
+            looked = true;
+            for (nats::BucketMaker& bucket : buckets_) looked = bucket.make() && looked;
         }
-        // While the connection is lost, requests fail by nature: the connection's own line says so.
-        if (!connection_.connected()) fault.clear();
-        if (!fault.empty() && fault != last_fault) spdlog::warn("{}: trying again every second", fault);
-        last_fault = fault;
         std::unique_lock lock{mutex_};
         if (wake_.wait_for(lock, looked ? kLookInterval : kFirstLookInterval, [this] { return stop_; }))
             return;

@@ -14,14 +14,14 @@ namespace pgpulse::aggregator {
 /// block, and creates what is absent.
 class BucketKeeper {
   public:
-    BucketKeeper(nats::Connection& connection, std::vector<nats::BucketConfig> buckets);
+    BucketKeeper(nats::Connection& connection, const std::vector<nats::BucketConfig>& buckets);
     BucketKeeper(const BucketKeeper&) = delete;
     BucketKeeper& operator=(const BucketKeeper&) = delete;
     ~BucketKeeper();
 
   private:
     nats::Connection& connection_;
-    std::vector<nats::BucketConfig> buckets_;
+    std::vector<nats::BucketMaker> buckets_;
     std::mutex mutex_;
     std::condition_variable wake_;
     bool stop_ = false;

@@ -7,9 +7,6 @@ int main(int argc, char** argv) {
                                        "writes every transition into the JetStream "
                                        "bucket `health`."};
     pgpulse::runtime::add_common_options(line, options.common);
-    line.integer(
-        "--replicas", options.replicas, 1, 5, "N",
-        "Replicas of the buckets and of the stream HEALTH_TRANSITIONS where this program creates them");
     line.integer("--history-days", options.history_days, 1, 3650, "N",
                  "How long the stream HEALTH_TRANSITIONS keeps a transition where this program creates it");
     if (const auto code = line.parse(argc, argv)) return *code;

@@ -77,7 +77,8 @@ int Bridge::run() {
             [this](const std::string& line) {
                 spdlog::critical("{}", line);
                 mailbox_.post(Stop{2});
-            }});
+            }},
+        options_.common.replicas);
     spdlog::info("carrying states to Consul at {} below '{}'", options_.consul.url, options_.kv_prefix);
 
     std::vector<Event> batch;

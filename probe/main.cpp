@@ -149,7 +149,8 @@ int run(int argc, char** argv) {
     }
     auto feed = std::make_unique<TargetsFeed>(
         connection, options.common.id, std::move(file),
-        [&loop](std::vector<TargetChange> changes) { loop->change_targets(std::move(changes)); });
+        [&loop](std::vector<TargetChange> changes) { loop->change_targets(std::move(changes)); },
+        options.common.replicas);
     started_feed = feed.get();
     auto membership = std::make_unique<runtime::MembershipFeed>(
         connection,
@@ -160,7 +161,8 @@ int run(int argc, char** argv) {
                                             loop->set_probes(view.probes);
                                             feed->members(view.probes);
                                         },
-                                        [&asked](std::string line) { asked.post(Taken{std::move(line)}); }});
+                                        [&asked](std::string line) { asked.post(Taken{std::move(line)}); }},
+        options.common.replicas);
     started_membership = membership.get();
 
     std::vector<Asked> batch;

@@ -13,11 +13,20 @@ constexpr std::uint8_t kHistory = 8;
 constexpr std::chrono::milliseconds kRetry{500};
 constexpr std::chrono::seconds kLookForBucket{2};
 
+nats::BucketConfig targets_bucket(int replicas) {
+    nats::BucketConfig config;
+    config.name = contract::kTargetsBucket;
+    config.history = kHistory;
+    config.replicas = replicas;
+    return config;
+}
+
 }  // namespace
 
 TargetsFeed::TargetsFeed(nats::Connection& connection, std::string worker,
-                         std::vector<contract::TargetDefinition> file, OnChanges on_changes)
+                         std::vector<contract::TargetDefinition> file, OnChanges on_changes, int replicas)
     : connection_(connection),
+      bucket_(connection, targets_bucket(replicas)),
       on_changes_(std::move(on_changes)),
       assignment_(std::move(worker)),
       file_reported_(file.empty()) {
@@ -80,12 +89,7 @@ void TargetsFeed::make_bucket() {
     const auto now = std::chrono::steady_clock::now();
     if (now < next_look_) return;
     next_look_ = now + kLookForBucket;
-    nats::BucketConfig config;
-    config.name = contract::kTargetsBucket;
-    config.history = kHistory;
-    const auto made = nats::ensure_bucket(connection_, config);
-    if (!made && !told_) spdlog::warn("{}: trying again until it is there", made.error().text);
-    told_ = !made;
+    bucket_.make();
 }
 
 void TargetsFeed::write() {

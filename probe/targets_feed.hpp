@@ -26,9 +26,10 @@ class TargetsFeed {
     /// Called on the feed's thread with changes in their order.
     using OnChanges = std::function<void(std::vector<TargetChange>)>;
 
-    /// `worker` is this worker's id. Nothing is its own before `members`.
+    /// `worker` is this worker's id. Nothing is its own before `members`. `replicas`: of the bucket where this
+    /// program creates it, 1 to 5.
     TargetsFeed(nats::Connection& connection, std::string worker,
-                std::vector<contract::TargetDefinition> file, OnChanges on_changes);
+                std::vector<contract::TargetDefinition> file, OnChanges on_changes, int replicas);
     TargetsFeed(const TargetsFeed&) = delete;
     TargetsFeed& operator=(const TargetsFeed&) = delete;
     /// No call after it returned. Can take two seconds when NATS is frozen.
@@ -62,13 +63,13 @@ class TargetsFeed {
     void take(const nats::WriteOutcome& outcome);
 
     nats::Connection& connection_;
+    nats::BucketMaker bucket_;
     OnChanges on_changes_;
     TargetSet set_;
     Assignment assignment_;
     std::chrono::steady_clock::time_point next_look_{};
     std::chrono::steady_clock::time_point next_write_{};
     runtime::LineLimit failed_lines_{std::chrono::seconds{10}};
-    bool told_ = false;  // that the bucket cannot be made
     bool file_reported_ = true;
     std::atomic<bool> known_{false};
     runtime::Mailbox<Event> mailbox_;

@@ -3,6 +3,7 @@
 #include "common/nats/bucket_continuity.hpp"
 #include "common/nats/message_id.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 namespace pgpulse::nats {
@@ -37,16 +38,17 @@ Result<JetStreamHandle> jetstream(Connection& connection) {
 
 }  // namespace
 
-Result<void> ensure_bucket(Connection& connection, const BucketConfig& config) {
+Result<BucketFound> ensure_bucket(Connection& connection, const BucketConfig& config) {
     auto js = jetstream(connection);
     if (!js) return tl::unexpected(js.error());
-    kvStore* raw = nullptr;
-    natsStatus s = js_KeyValue(&raw, js->get(), config.name.c_str());
+    jsStreamInfo* info = nullptr;
+    jsErrCode code = static_cast<jsErrCode>(0);
+    natsStatus s = js_GetStreamInfo(&info, js->get(), stream_of(config.name).c_str(), nullptr, &code);
     if (s == NATS_OK) {
-        kvStore_Destroy(raw);
-        return {};
+        const StreamInfoHandle found{info};
+        return BucketFound{static_cast<int>(found->Config->Replicas)};
     }
-    if (s != NATS_NOT_FOUND) return tl::unexpected(make_error("bucket '" + config.name + "'", s));
+    if (s != NATS_NOT_FOUND) return tl::unexpected(make_error("bucket '" + config.name + "'", s, code));
 
     kvConfig kv;
     kvConfig_Init(&kv);
@@ -62,11 +64,36 @@ Result<void> ensure_bucket(Connection& connection, const BucketConfig& config) {
     republish.Source = source.c_str();
     republish.Destination = destination.c_str();
     if (!config.republish_to.empty()) kv.RePublish = &republish;
+    kvStore* raw = nullptr;
     s = js_CreateKeyValue(&raw, js->get(), &kv);
-    if (s != NATS_OK) return tl::unexpected(make_error("create bucket '" + config.name + "'", s));
+    if (s != NATS_OK) {
+        // A server that has too few peers does not say for what.
+        const std::string asked =
+            config.replicas > 1 ? " with --replicas " + std::to_string(config.replicas) : "";
+        return tl::unexpected(make_error("create bucket '" + config.name + "'" + asked, s));
+    }
     kvStore_Destroy(raw);
-    spdlog::info("created bucket '{}'", config.name);
-    return {};
+    spdlog::info("created bucket '{}'{}", config.name,
+                 config.replicas > 1 ? fmt::format(" with {} replicas", config.replicas) : "");
+    return BucketFound{config.replicas};
+}
+
+bool BucketMaker::make() {
+    const auto found = ensure_bucket(connection_, config_);
+    // While the connection is lost, requests fail by nature: the connection's own line says so.
+    if (!found && !connection_.connected()) return false;
+    const std::string fault = found ? std::string{} : found.error().text;
+    if (!fault.empty() && fault != fault_told_) spdlog::warn("{}: trying again until it is there", fault);
+    fault_told_ = fault;
+    if (!found) return false;
+    if (found->replicas < config_.replicas && found->replicas != replicas_told_) {
+        spdlog::warn(
+            "bucket '{0}' has {1} of the {2} replicas that --replicas asks for: `nats stream edit {3} "
+            "--replicas {2}` changes that",
+            config_.name, found->replicas, config_.replicas, stream_of(config_.name));
+    }
+    replicas_told_ = found->replicas;
+    return true;
 }
 
 Result<void> put_unacknowledged(Connection& connection, std::string_view bucket, std::string_view key,

@@ -20,13 +20,35 @@ struct BucketConfig {
     std::string name;
     std::uint8_t history = 1;          // 1 to 64
     std::chrono::milliseconds ttl{0};  // 0: values stay
-    int replicas = 1;
-    std::string republish_to;  // subject prefix such as "health.state"; empty: not republished
+    int replicas = 1;                  // 1 to 5
+    std::string republish_to;          // subject prefix such as "health.state"; empty: not republished
 };
 
-/// Binds to the bucket, and creates it (file storage) only where the server says it is absent: creating over
-/// an existing one could send a STREAM.UPDATE. Blocks for at most two seconds.
-Result<void> ensure_bucket(Connection& connection, const BucketConfig& config);
+/// A bucket that is there.
+struct BucketFound {
+    int replicas = 1;
+};
+
+/// Looks for the bucket, and creates it (file storage) only where the server says it is absent: creating over
+/// an existing one could send a STREAM.UPDATE. Blocks for at most four seconds.
+Result<BucketFound> ensure_bucket(Connection& connection, const BucketConfig& config);
+
+/// Sees to it that a bucket is there, and says what is wrong with it in one line each: that it cannot be made, and that
+/// it has fewer replicas than asked for, which is left to an operator.
+class BucketMaker {
+  public:
+    BucketMaker(Connection& connection, BucketConfig config)
+        : connection_(connection), config_(std::move(config)) {}
+
+    /// To be called again and again. Blocks as `ensure_bucket`. False: it is not known to be there.
+    bool make();
+
+  private:
+    Connection& connection_;
+    BucketConfig config_;
+    std::string fault_told_;
+    int replicas_told_ = 0;
+};
 
 /// Stores a value without waiting for an acknowledgement: who wants to know watches the bucket. May block for
 /// about two seconds when the server is frozen, as any publish.

@@ -17,6 +17,14 @@ constexpr std::chrono::milliseconds kTick{50};
 constexpr std::chrono::milliseconds kLookForBucket{2000};
 constexpr std::chrono::seconds kRivalLine{10};
 
+nats::BucketConfig members_bucket(int replicas) {
+    nats::BucketConfig config;
+    config.name = contract::kMembersBucket;
+    config.ttl = Membership::kTtl;
+    config.replicas = replicas;
+    return config;
+}
+
 }  // namespace
 
 std::string random_run() {
@@ -24,8 +32,10 @@ std::string random_run() {
     return fmt::format("{:08x}{:08x}", device(), device());
 }
 
-MembershipFeed::MembershipFeed(nats::Connection& connection, const contract::Member& own, Events events)
+MembershipFeed::MembershipFeed(nats::Connection& connection, const contract::Member& own, Events events,
+                               int replicas)
     : connection_(connection),
+      bucket_(connection, members_bucket(replicas)),
       events_(std::move(events)),
       membership_(own),
       key_(contract::member_key(own.kind, own.id)) {
@@ -87,12 +97,7 @@ void MembershipFeed::run() {
 void MembershipFeed::make_bucket(Clock::time_point now) {
     if (now < next_look_) return;
     next_look_ = now + kLookForBucket;
-    nats::BucketConfig config;
-    config.name = contract::kMembersBucket;
-    config.ttl = Membership::kTtl;
-    const auto made = nats::ensure_bucket(connection_, config);
-    if (!made && !bucket_fault_told_) spdlog::warn("{}: trying again until it is there", made.error().text);
-    bucket_fault_told_ = !made;
+    bucket_.make();
 }
 
 void MembershipFeed::take(const nats::BucketEvent& event, Clock::time_point now) {

@@ -37,8 +37,9 @@ class MembershipFeed {
         std::function<void(contract::WallTime)> on_server_time = {};
     };
 
-    /// `own.phase` is of no account.
-    MembershipFeed(nats::Connection& connection, const contract::Member& own, Events events);
+    /// `own.phase` is of no account. `replicas`: of the bucket where this program creates it, 1 to 5.
+    MembershipFeed(nats::Connection& connection, const contract::Member& own, Events events,
+                   int replicas = 1);
     MembershipFeed(const MembershipFeed&) = delete;
     MembershipFeed& operator=(const MembershipFeed&) = delete;
     /// Stops without leaving; no call after it returned. Can take two seconds when NATS is frozen.
@@ -65,13 +66,13 @@ class MembershipFeed {
     void report(std::chrono::steady_clock::time_point now);
 
     nats::Connection& connection_;
+    nats::BucketMaker bucket_;
     Events events_;
     cluster::Membership membership_;
     std::string key_;
     std::chrono::steady_clock::time_point next_look_{};
     std::chrono::steady_clock::time_point next_refresh_{};
     std::chrono::steady_clock::time_point next_rival_line_{};
-    bool bucket_fault_told_ = false;
     bool frozen_told_ = false;
     std::atomic<std::size_t> members_{0};
     std::atomic<bool> steady_{false};

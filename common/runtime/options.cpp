@@ -261,6 +261,9 @@ void add_common_options(CommandLine& line, CommonOptions& options) {
     line.text("--id", options.id, "ID", "This program's id, unique among its kind; default: the host's name");
     line.text("--site", options.site, "NAME", "Where this program runs, shown in what it publishes");
     line.text("--http", options.http, "ADDR:PORT", "Serve /metrics, /healthz and /readyz here");
+    line.integer("--replicas", options.replicas, 1, 5, "N",
+                 "Replicas of the buckets and streams that this program creates; those that are there stay "
+                 "as they are");
     line.choice("--log-level", options.log_level, {"trace", "debug", "info", "warn", "error"},
                 "Least level logged");
     line.choice("--log-format", options.log_format, {"text", "json"}, "Form of the log lines");

@@ -54,6 +54,7 @@ struct CommonOptions {
     std::string id;             // default: the host's name
     std::string site;
     std::string http;  // ADDR:PORT, empty: no endpoint
+    int replicas = 1;  // of what this program creates in JetStream, 1 to 5
     std::string log_level = "info";
     std::string log_format = "text";
 };
@@ -62,8 +63,8 @@ struct CommonOptions {
 /// NATS_CREDS, NATS_NKEY, NATS_CERT, NATS_KEY, NATS_CA.
 void read_nats_environment(nats::ConnectOptions& options);
 
-/// Adds --nats, --id, --site, --http, --log-level, --log-format (--config, --version and --help come with
-/// CommandLine).
+/// Adds --nats, --id, --site, --http, --replicas, --log-level, --log-format (--config, --version and --help come
+/// with CommandLine).
 void add_common_options(CommandLine& line, CommonOptions& options);
 
 /// Reads the secrets from the environment, checks id, site and --http, and sets up the log. Exit code 2 on a

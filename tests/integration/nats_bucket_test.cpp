@@ -145,12 +145,12 @@ TEST_F(EnsureBucket, IsSafeForSeveralAtOnce) {
     constexpr int kThreads = 8;
     std::vector<std::thread> threads;
     threads.reserve(kThreads);
-    std::vector<Result<void>> results(kThreads);
-    for (Result<void>& result : results) {
+    std::vector<Result<BucketFound>> results(kThreads, BucketFound{});
+    for (Result<BucketFound>& result : results) {
         threads.emplace_back([&] { result = ensure_bucket(*connection, republished()); });
     }
     for (std::thread& thread : threads) thread.join();
-    for (const Result<void>& result : results) EXPECT_TRUE(result) << result.error().text;
+    for (const Result<BucketFound>& result : results) EXPECT_TRUE(result) << result.error().text;
 }
 
 TEST_F(EnsureBucket, FailsWithOneLineWhileNatsIsAway) {
@@ -160,6 +160,25 @@ TEST_F(EnsureBucket, FailsWithOneLineWhileNatsIsAway) {
     ASSERT_FALSE(ensured);
     EXPECT_NE(ensured.error().text.find("'things'"), std::string::npos) << ensured.error().text;
     EXPECT_EQ(ensured.error().text.find('\n'), std::string::npos);
+}
+
+TEST_F(EnsureBucket, NamesTheFlagWhereTooFewServersAreThereForItsReplicas) {
+    BucketConfig config = republished();
+    config.replicas = 3;
+    const auto ensured = ensure_bucket(*connection, config);
+    ASSERT_FALSE(ensured);
+    EXPECT_EQ(ensured.error().text.find("create bucket 'things' with --replicas 3: "), 0U)
+        << ensured.error().text;
+    EXPECT_EQ(ensured.error().text.find('\n'), std::string::npos);
+}
+
+TEST_F(EnsureBucket, SaysHowManyReplicasABucketHas) {
+    create(republished());
+    BucketConfig config = republished();
+    config.replicas = 3;
+    const auto ensured = ensure_bucket(*connection, config);
+    ASSERT_TRUE(ensured) << ensured.error().text;
+    EXPECT_EQ(ensured->replicas, 1);
 }
 
 TEST_F(EnsureBucket, RepublishesChangesToPlainSubscribers) {

@@ -1,0 +1,97 @@
+#include "common/contract/names.hpp"
+#include "common/nats/bucket.hpp"
+#include "tests/support/bucket_events.hpp"
+#include "tests/support/daemons.hpp"
+#include "tests/support/nats_server.hpp"
+#include "tests/support/wait_until.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+// --replicas of the daemons: what they create, and what they say where they cannot or need not.
+namespace pgpulse {
+namespace {
+
+using support::Daemon;
+using support::wait_until;
+
+std::unique_ptr<nats::Connection> connect(const std::string& url) {
+    nats::ConnectOptions options;
+    options.url = url;
+    auto opened = nats::Connection::open(options);
+    if (!opened) throw std::runtime_error{opened.error().text};
+    return std::move(*opened);
+}
+
+int replicas_of(nats::Connection& connection, std::string_view bucket) {
+    nats::BucketConfig config;
+    config.name = bucket;
+    const auto found = nats::ensure_bucket(connection, config);
+    if (!found) throw std::runtime_error{found.error().text};
+    return found->replicas;
+}
+
+void make(nats::Connection& connection, std::string_view bucket) {
+    nats::BucketConfig config;
+    config.name = bucket;
+    ASSERT_TRUE(nats::ensure_bucket(connection, config));
+}
+
+std::size_t count(const std::string& text, const std::string& part) {
+    std::size_t found = 0;
+    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+    return found;
+}
+
+class ReplicasOf : public testing::TestWithParam<const char*> {
+  protected:
+    support::NatsServer server;
+    std::unique_ptr<nats::Connection> connection = connect(server.url());
+
+    Daemon start() { return {GetParam(), "one", {"--nats", server.url(), "--replicas", "3"}}; }
+};
+
+TEST_P(ReplicasOf, TooFewServersAreNamedWithTheFlag) {
+    const Daemon daemon = start();
+    EXPECT_TRUE(wait_until([&] {
+        return daemon.log().find("create bucket 'health_members' with --replicas 3: ") != std::string::npos;
+    })) << daemon.log();
+}
+
+TEST_P(ReplicasOf, ABucketThatIsThereWithFewerIsSaidOnceAndLeftAsItIs) {
+    for (const auto bucket : {contract::kStateBucket, contract::kTargetsBucket, contract::kMembersBucket})
+        make(*connection, bucket);
+    Daemon daemon = start();
+    const std::string line =
+        "bucket 'health_members' has 1 of the 3 replicas that --replicas asks for: `nats stream edit "
+        "KV_health_members --replicas 3` changes that";
+    ASSERT_TRUE(wait_until([&] { return daemon.log().find(line) != std::string::npos; })) << daemon.log();
+    // It has looked again meanwhile.
+    support::BucketEvents members;
+    const nats::BucketWatch watch{*connection, std::string{contract::kMembersBucket},
+                                  [&](nats::BucketEvent event) { members.take(std::move(event)); }};
+    ASSERT_TRUE(wait_until([&] {
+        const auto held = members.held();
+        return std::ranges::any_of(
+            held, [](const auto& member) { return member.second.find("serving") != std::string::npos; });
+    })) << daemon.log();
+    EXPECT_EQ(daemon.stop(), 0);
+    EXPECT_EQ(count(daemon.log(), line), 1U) << daemon.log();
+    for (const auto bucket : {contract::kStateBucket, contract::kTargetsBucket, contract::kMembersBucket})
+        EXPECT_EQ(replicas_of(*connection, bucket), 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryDaemon, ReplicasOf,
+                         testing::Values("pgpulse-probe", "pgpulse-aggregator", "pgpulse-consul-bridge"),
+                         [](const auto& info) {
+                             const std::string name = info.param;
+                             return name.substr(name.rfind('-') + 1);
+                         });
+
+}  // namespace
+}  // namespace pgpulse
