@@ -45,19 +45,19 @@ bool ServerLives::tells_restart(const ServerLife& told) {
 
 void RoleReports::add(const RoleReport& report) {
     ++reports_;
-    if (report.role == contract::Role::primary) ++primaries_;
-    if (report.writable) ++writable_;
+    ++(report.role == contract::Role::primary ? primaries_ : replicas_);
+    ++(report.writable ? writable_ : read_only_);
 }
 
 std::optional<contract::Role> RoleReports::role(std::optional<contract::Role> before) const {
     if (2 * primaries_ > reports_) return contract::Role::primary;
-    if (2 * (reports_ - primaries_) > reports_) return contract::Role::replica;
+    if (2 * replicas_ > reports_) return contract::Role::replica;
     return before;
 }
 
 std::optional<bool> RoleReports::writable(std::optional<bool> before) const {
     if (2 * writable_ > reports_) return true;
-    if (2 * (reports_ - writable_) > reports_) return false;
+    if (2 * read_only_ > reports_) return false;
     return before;
 }
 

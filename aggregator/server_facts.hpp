@@ -62,6 +62,8 @@ struct RoleReport {
 class RoleReports {
   public:
     void add(const RoleReport& report);
+    /// One who may know, and is not asked: a majority is one of him as well.
+    void add_unknown() { ++reports_; }
 
     /// The role that more than half of the reports give; `before` where there is none.
     [[nodiscard]] std::optional<contract::Role> role(std::optional<contract::Role> before) const;
@@ -71,7 +73,9 @@ class RoleReports {
   private:
     std::size_t reports_ = 0;
     std::size_t primaries_ = 0;
+    std::size_t replicas_ = 0;
     std::size_t writable_ = 0;
+    std::size_t read_only_ = 0;
 };
 
 }  // namespace pgpulse::aggregator

@@ -202,6 +202,8 @@ void Tally::members(const std::vector<std::string>& probes, Now now, Actions& ou
 void Tally::ranks(const Ranks& ranks, Now now, Actions& out) {
     const Ranks before = std::exchange(ranks_, ranks);
     for (Target& target : targets_) {
+        // Whoever wrote it may have died.
+        target.vouched = false;
         const Rank was = before.at(target.partition);
         if ((was == Rank::none) != (rank(target) == Rank::none)) begin(target);
     }
@@ -230,15 +232,15 @@ void Tally::state(std::string_view name, contract::State state, std::uint64_t re
     } else if (knows_better && state.transition < target.belief->transition) {
         damaged(target, Damage::older, now);
     } else {
-        const bool others_word = state.decided_by != id_;
+        const bool by_another = state.decided_by != id_;
         const bool put_back = target.belief && *target.belief == state;
         const bool news = states_loaded_ || target.belief;
         const auto life_before = present_life(target);
         adopt(target, std::move(state));
         // Whoever wrote of another life may have seen a later one; what is true is told again by the next ping.
-        if (others_word && present_life(target) != life_before) target.lives->restarted.reset();
+        if (by_another && present_life(target) != life_before) target.lives->restarted.reset();
         target.rewrite = false;
-        target.foreign = news && others_word && !put_back;
+        target.foreign = target.vouched = news && by_another && !put_back;
         target.adopted = hearing_.now();
     }
     evaluate(target, now, out);
@@ -493,7 +495,7 @@ Tally::Findings Tally::findings(Target& target, Now now) {
     const Terms& terms = *target.terms;
     const Patience patience = terms.patience();
     const contract::State* const belief = target.belief.get();
-    Ballot ballot = target.voters.ballot(hearing_.now(), counted_from(target), patience, votes_);
+    Ballot ballot = target.voters.ballot(hearing_.now(), others_word(target), patience, workers_, votes_);
     ballot.young = young(target);
     ballot.quorum = terms.quorum;
     const Rule& rule = decide(ballot);
@@ -510,7 +512,7 @@ Tally::Findings Tally::findings(Target& target, Now now) {
     found.maintenance = target.maintenance && target.maintenance->active(now.mono, now.wall);
 
     const RoleReports reports =
-        target.voters.roles(hearing_.now(), counted_from(target), patience,
+        target.voters.roles(hearing_.now(), others_word(target), patience, workers_,
                             restarted_as(target) ? restarted_as(target) : present_life(target));
     if (belief != nullptr) {
         found.role = belief->role;
@@ -579,8 +581,9 @@ Tally::Changes Tally::differences(const Target& target, const Findings& found) {
     return changes;
 }
 
-Tally::Time Tally::counted_from(const Target& target) {
-    return target.foreign ? target.adopted : Word::kNever;
+OthersWord Tally::others_word(const Target& target) {
+    if (!target.foreign) return {};
+    return {target.adopted, target.vouched ? target.belief.get() : nullptr};
 }
 
 bool Tally::must_wait(const Target& target, const Changes& changes) const {
@@ -658,6 +661,7 @@ void Tally::adopt(Target& target, contract::State state) {
 
 void Tally::forget_belief(Target& target) {
     target.belief.reset();
+    target.foreign = target.vouched = false;
     // Whatever comes next of that name may be another server.
     target.lives.reset();
     update_claim(target);

@@ -108,7 +108,8 @@ struct Census {
 /// - What it believes of a target is what the bucket said last; every change goes through a compare-and-set
 ///   against that revision, at most one in flight a target, and the watch has the last word on who won.
 /// - A value that the other aggregator wrote is contradicted on the ground of newer pings alone, and by the
-///   second-ranked not before one interval of them.
+///   second-ranked not before one interval of them. Whom the other has heard and this one does not counts among
+///   the voters, so that two who hear different workers do not contradict each other for ever.
 /// - Absence never removes anything: only a delete marker in `health_targets` removes a target, and what a
 ///   bucket lost, or somebody edited by hand, is put back.
 ///
@@ -205,6 +206,7 @@ class Tally {
         bool rewrite = false;   // the bucket does not hold the belief
         bool removing = false;  // its definition was deleted
         bool foreign = false;   // the belief is another aggregator's word
+        bool vouched = false;   // and that one is at work still, as far as is known
         bool waiting = false;   // in `waiting_`
         bool retry = false;     // its last write was lost or failed
         bool disputed = false;
@@ -286,8 +288,8 @@ class Tally {
     [[nodiscard]] Findings findings(Target& target, Now now);
     [[nodiscard]] std::vector<std::string> conflicts(const Target& target, const RoleReports& reports) const;
     [[nodiscard]] static Changes differences(const Target& target, const Findings& found);
-    /// What was heard up to then has no voice: another aggregator, who may have heard more, has decided since.
-    [[nodiscard]] static Time counted_from(const Target& target);
+    /// What another aggregator has decided since, who may have heard more.
+    [[nodiscard]] static OthersWord others_word(const Target& target);
     [[nodiscard]] bool must_wait(const Target& target, const Changes& changes) const;
     [[nodiscard]] contract::State next_state(const Target& target, const Findings& found,
                                              const Changes& changes, Now now) const;

@@ -67,18 +67,33 @@ void Voters::clear(Workers& workers) {
     words_ = {};
 }
 
-Ballot Voters::ballot(Time now, Time since, const Patience& patience, std::vector<Vote>& votes) const {
+const contract::Evidence* Voters::vouched(const OthersWord& others, const Word* own,
+                                          const Workers::Worker& worker) {
+    if (others.state == nullptr || (own != nullptr && own->heard > others.since)) return nullptr;
+    // In the evidence for `unknown` stand those who fell silent.
+    if (others.state->state == contract::Health::unknown) return nullptr;
+    const auto& evidence = others.state->evidence;
+    const auto it = std::ranges::find(evidence, worker.id, &contract::Evidence::worker);
+    return it == evidence.end() ? nullptr : &*it;
+}
+
+Ballot Voters::ballot(Time now, const OthersWord& others, const Patience& patience, const Workers& workers,
+                      std::vector<Vote>& votes) const {
     Ballot ballot;
     votes.clear();
     for (const Seat& seat : seats_) {
         const Word* const word = find(seat.worker);
-        if (word != nullptr && heard_freshly(*word, now, patience)) {
-            if (word->suspect && now - word->suspect_since > patience.suspect) continue;
-            if (word->heard > since)
-                votes.push_back({word->opinion, word->reason, word->suspect});
+        const bool fresh = word != nullptr && heard_freshly(*word, now, patience);
+        if (fresh && word->suspect && now - word->suspect_since > patience.suspect) continue;
+        if (fresh && word->heard > others.since) {
+            votes.push_back({word->opinion, word->reason, word->suspect});
+        } else if (const auto* const elsewhere = vouched(others, word, workers.at(seat.worker))) {
+            if (elsewhere->opinion == contract::Opinion::up && others.state->state == contract::Health::up)
+                votes.push_back({elsewhere->opinion, elsewhere->reason, false});
             else
                 ++ballot.unheard;
-        } else if ((word == nullptr || word->heard < seat.since) && now - seat.since <= patience.freshness) {
+        } else if (fresh || ((word == nullptr || word->heard < seat.since) &&
+                             now - seat.since <= patience.freshness)) {
             ++ballot.unheard;
         }
     }
@@ -93,12 +108,23 @@ bool Voters::is_fresh(const Word& word, Time now, const Patience& patience) cons
     return is_observer(word.worker) && heard_freshly(word, now, patience);
 }
 
-RoleReports Voters::roles(Time now, Time since, const Patience& patience,
-                          const std::optional<ServerLife>& of_life) const {
+RoleReports Voters::roles(Time now, const OthersWord& others, const Patience& patience,
+                          const Workers& workers, const std::optional<ServerLife>& of_life) const {
     RoleReports reports;
+    const contract::State* const other = others.state;
+    const bool other_counts = other != nullptr && other->state == contract::Health::up &&
+                              (!of_life || other->started_at == of_life->started_at);
     for (const Seat& seat : seats_) {
         const Word* const word = find(seat.worker);
-        if (word == nullptr || word->role_heard <= since || now - word->role_heard > patience.freshness)
+        if (other_counts && vouched(others, word, workers.at(seat.worker)) != nullptr) {
+            if (other->role && other->writable)
+                reports.add({*other->role, *other->writable});
+            else
+                reports.add_unknown();
+            continue;
+        }
+        if (word == nullptr || word->role_heard <= others.since ||
+            now - word->role_heard > patience.freshness)
             continue;
         if (of_life && word->life != contract::WallTime{} && word->life != of_life->started_at) continue;
         reports.add({word->role, word->writable});

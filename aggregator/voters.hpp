@@ -52,6 +52,14 @@ struct Word {
     contract::WallTime life{};    // when the server started of which they tell
 };
 
+/// What another aggregator wrote of a target: it may have heard more, and workers whom this one does not hear at all.
+struct OthersWord {
+    using Time = HearingClock::Time;
+
+    Time since = Word::kNever;               // when this aggregator learned of it; never: there is none
+    const contract::State* state = nullptr;  // while its writer may go on hearing them
+};
+
 /// The words on one target, and its observers by rank.
 class Voters {
   public:
@@ -77,18 +85,19 @@ class Voters {
     void forget(Time limit, Workers& workers);
     void clear(Workers& workers);
 
-    /// What was heard up to `since` has no voice and counts as not heard yet. The ballot's `votes` point into
-    /// `votes`, which is emptied first and is the caller's to reuse.
-    [[nodiscard]] Ballot ballot(Time now, Time since, const Patience& patience,
-                                std::vector<Vote>& votes) const;
+    /// What was heard before the other's word has no voice and counts as not heard yet. An observer who was not heard
+    /// since, and whom the other's evidence names, counts among the voters, and upholds an `up` that he agreed to. The ballot's `votes` point into `votes`, which is emptied first
+    /// and is the caller's to reuse.
+    [[nodiscard]] Ballot ballot(Time now, const OthersWord& others, const Patience& patience,
+                                const Workers& workers, std::vector<Vote>& votes) const;
 
     /// The word of an observer counts now.
     [[nodiscard]] bool is_fresh(const Word& word, Time now, const Patience& patience) const;
 
-    /// What the observers tell of the role after `since` and within one freshness, and of the life that is given, where
-    /// it is.
-    [[nodiscard]] RoleReports roles(Time now, Time since, const Patience& patience,
-                                    const std::optional<ServerLife>& of_life) const;
+    /// What the observers tell of the role after the other's word and within one freshness, and of the life that is
+    /// given, where it is. Whom the other's evidence names and nobody heard here since tells what the other wrote.
+    [[nodiscard]] RoleReports roles(Time now, const OthersWord& others, const Patience& patience,
+                                    const Workers& workers, const std::optional<ServerLife>& of_life) const;
     /// An observer has told since `since` that the server is a primary.
     [[nodiscard]] bool told_primary_since(Time since) const;
     /// What was told of the role says nothing any more: the server may come back as something else.
@@ -107,6 +116,9 @@ class Voters {
     std::vector<Word> words_;
 
     [[nodiscard]] const Word* find(Workers::Index worker) const;
+    /// What the other heard of an observer who was not heard here since.
+    [[nodiscard]] static const contract::Evidence* vouched(const OthersWord& others, const Word* own,
+                                                           const Workers::Worker& worker);
 };
 
 /// The word as a state's evidence shows it.

@@ -27,9 +27,10 @@ bool conclusive(const contract::Ping& ping) {
 
 /// What more than half of `voices` say; `before` where there is no such thing.
 template <typename T>
-std::optional<T> majority(const std::vector<T>& voices, std::optional<T> before) {
-    for (const T& voice : voices) {
-        if (2 * static_cast<std::size_t>(std::ranges::count(voices, voice)) > voices.size()) return voice;
+std::optional<T> majority(const std::vector<std::optional<T>>& voices, std::optional<T> before) {
+    for (const std::optional<T>& voice : voices) {
+        if (voice && 2 * static_cast<std::size_t>(std::ranges::count(voices, voice)) > voices.size())
+            return voice;
     }
     return before;
 }
@@ -118,6 +119,7 @@ void TallyModel::ranks(const aggregator::Ranks& ranks) {
     const aggregator::Ranks before = ranks_;
     ranks_ = ranks;
     for (auto& [name, target] : targets_) {
+        target.vouched = false;
         const bool served = before.at(contract::partition_of(name)) != Rank::none;
         if (served != (rank(name) != Rank::none)) begin(target);
     }
@@ -147,6 +149,7 @@ void TallyModel::adopt(const std::string& name, Target& target, const State& sta
 
 void TallyModel::forget_belief(const std::string& name, Target& target) const {
     target.belief.reset();
+    target.others_word.reset();
     target.life.reset();
     target.former_lives.clear();
     target.untold_life.reset();
@@ -175,6 +178,7 @@ bool TallyModel::state(const std::string& name, const State& state, std::uint64_
         target.put_back_from.reset();
         target.others_word.reset();
         if (others && news) target.others_word = hearing_;
+        target.vouched = target.others_word.has_value();
     }
     return true;
 }
@@ -309,7 +313,7 @@ std::map<std::string, TallyModel::Word> TallyModel::words(const Target& target) 
         if (conclusive(ping)) word.heard = heard.at;
         if (ping.role && ping.writable && heard.role_counts) {
             word.role = ping.role;
-            word.writable = *ping.writable;
+            word.writable = ping.writable;
             word.role_heard = heard.at;
             word.role_of_life = ping.started_at;
         }
@@ -322,21 +326,46 @@ bool TallyModel::fresh(const Target& target, const Word& word) const {
     return !word.last.suspect || hearing_ - word.suspect_since <= 60s;
 }
 
+/// The observers who were not heard here since another aggregator wrote the state, and whom that had heard.
+std::map<std::string, Opinion> TallyModel::heard_elsewhere(const Target& target) {
+    std::map<std::string, Opinion> elsewhere;
+    if (!target.others_word || !target.vouched || target.belief->state == Health::unknown) return elsewhere;
+    const auto words = TallyModel::words(target);
+    for (const contract::Evidence& evidence : target.belief->evidence) {
+        const auto own = words.find(evidence.worker);
+        const bool heard_here =
+            own != words.end() && own->second.heard && *own->second.heard > *target.others_word;
+        if (target.observers.contains(evidence.worker) && !heard_here)
+            elsewhere[evidence.worker] = evidence.opinion;
+    }
+    return elsewhere;
+}
+
 TallyModel::Ballot TallyModel::ballot(const Target& target) const {
     Ballot ballot;
     const auto words = TallyModel::words(target);
+    const auto elsewhere = heard_elsewhere(target);
     for (const auto& [worker, word] : words) ballot.somebody_heard |= fresh(target, word);
     for (const auto& [worker, since] : target.observers) {
         const auto found = words.find(worker);
-        if (found != words.end() && fresh(target, found->second)) {
+        const bool fresh_here = found != words.end() && fresh(target, found->second);
+        if (fresh_here) {
             const Word& word = found->second;
             const bool suspect = word.last.suspect;
             if (suspect && hearing_ - word.suspect_since > 3 * target.definition->interval) continue;
-            if (target.others_word && *word.heard <= *target.others_word)
-                ++ballot.unheard;
-            else
+            if (!target.others_word || *word.heard > *target.others_word) {
                 ballot.votes.push_back(
                     {word.last.opinion, suspect, contract::is_hard_evidence(word.last.reason)});
+                continue;
+            }
+        }
+        if (elsewhere.contains(worker) && elsewhere.at(worker) == Opinion::up &&
+            target.belief->state == Health::up) {
+            ballot.votes.push_back({Opinion::up, false, false});
+            continue;
+        }
+        if (fresh_here || elsewhere.contains(worker)) {
+            ++ballot.unheard;
             continue;
         }
         const bool heard_since = found != words.end() && found->second.heard && *found->second.heard >= since;
@@ -386,8 +415,19 @@ bool TallyModel::disputed(const std::string& name) {
 std::vector<TallyModel::Word> TallyModel::reports(const Target& target) const {
     std::vector<Word> reports;
     const std::optional<Life>& life = target.untold_life ? target.untold_life : target.life;
+    std::map<std::string, Opinion> elsewhere = heard_elsewhere(target);
+    const bool other_counts = target.others_word && target.belief->state == Health::up &&
+                              (!life || target.belief->started_at == life->started_at);
+    if (!other_counts) elsewhere.clear();
+    if (!elsewhere.empty()) {
+        Word word;
+        word.role = target.belief->role;
+        word.writable = target.belief->writable;
+        if (!word.role || !word.writable) word.role.reset();
+        reports.assign(elsewhere.size(), word);
+    }
     for (const auto& [worker, word] : words(target)) {
-        if (!target.observers.contains(worker) || !word.role) continue;
+        if (!target.observers.contains(worker) || !word.role || elsewhere.contains(worker)) continue;
         if (hearing_ - word.role_heard > freshness(target)) continue;
         if (target.others_word && word.role_heard <= *target.others_word) continue;
         if (life && word.role_of_life && *word.role_of_life != life->started_at) continue;
@@ -405,8 +445,8 @@ bool TallyModel::under_maintenance(Target& target, Now now) const {
 
 std::vector<std::string> TallyModel::conflicts(const std::string& name, const Target& target) const {
     std::vector<std::string> names;
-    std::vector<Role> roles;
-    for (const Word& report : reports(target)) roles.push_back(report.role.value());
+    std::vector<std::optional<Role>> roles;
+    for (const Word& report : reports(target)) roles.push_back(report.role);
     const bool known_primary = majority<Role>(roles, std::nullopt) == Role::primary;
     for (const auto& [other_name, other] : targets_) {
         if (other_name == name || !other.claim || other.claim->service != target.definition->service)
@@ -499,16 +539,14 @@ std::optional<TallyModel::Wanted> TallyModel::wants(const std::string& name, Now
             next.role.reset();
             next.writable.reset();
         }
-        std::vector<Role> roles;
-        std::vector<bool> writable;
+        std::vector<std::optional<Role>> roles;
+        std::vector<std::optional<bool>> writable;
         for (const Word& report : reports(target)) {
-            roles.push_back(report.role.value());
-            writable.push_back(report.writable);
+            roles.push_back(report.role);
+            writable.push_back(report.role ? report.writable : std::nullopt);
         }
         next.role = majority(roles, next.role);
-        const auto writers = static_cast<std::size_t>(std::ranges::count(writable, true));
-        if (2 * writers > writable.size()) next.writable = true;
-        if (2 * (writable.size() - writers) > writable.size()) next.writable = false;
+        next.writable = majority(writable, next.writable);
     }
     next.role_unexpected =
         target.definition->expect_role && next.role && *next.role != *target.definition->expect_role;

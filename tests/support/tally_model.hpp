@@ -103,6 +103,7 @@ class TallyModel {
         Mono quiet_until{};
         std::optional<Mono> put_back_from;
         std::optional<Time> others_word;  // since when the belief is another aggregator's
+        bool vouched = false;             // and no aggregator has come or gone since
         Time begun{0};
         std::vector<Heard> heard;               // since this aggregator began with it
         std::map<std::string, Time> observers;  // by when they became it
@@ -128,7 +129,7 @@ class TallyModel {
         std::optional<Time> heard;  // its last conclusive ping
         Time suspect_since{0};
         std::optional<contract::Role> role;
-        bool writable = false;
+        std::optional<bool> writable;
         Time role_heard{0};
         std::optional<contract::WallTime> role_of_life;
     };
@@ -167,6 +168,7 @@ class TallyModel {
     void look_at_claim(const std::string& name, Target& target) const;
     [[nodiscard]] static std::map<std::string, Word> words(const Target& target);
     [[nodiscard]] bool fresh(const Target& target, const Word& word) const;
+    [[nodiscard]] static std::map<std::string, contract::Opinion> heard_elsewhere(const Target& target);
     [[nodiscard]] Ballot ballot(const Target& target) const;
     [[nodiscard]] std::optional<contract::Health> decides(const Target& target) const;
     [[nodiscard]] std::vector<Word> reports(const Target& target) const;

@@ -343,6 +343,128 @@ TEST_P(AggregatorFleetOfSeed, HealthyObserversConvergeWhateverWasBefore) {
     }
 }
 
+/// What one worker goes on saying, and who hears it.
+struct Voice {
+    Opinion opinion = Opinion::up;
+    Reason reason = Reason::ok;
+    Role role = Role::replica;
+    bool first_hears = true;
+    bool second_hears = true;
+};
+
+/// How many transitions two aggregators write in a minute that hear different workers, who say the same all the time.
+std::size_t transitions_of(const std::vector<Voice>& voices, std::optional<std::uint32_t> quorum,
+                           std::uint32_t seed) {
+    AggregatorFleet fleet{seed, milliseconds{seed % 3 * 100}};
+    std::vector<std::string> members;
+    std::vector<PingSource> sources;
+    for (std::size_t i = 0; i < voices.size(); ++i) {
+        members.push_back(kWorkers[i]);
+        sources.emplace_back(kWorkers[i]);
+    }
+    fleet.members(members);
+    AggregatorFleet::Aggregator& first = fleet.start("aggregator-0");
+    AggregatorFleet::Aggregator& second = fleet.start("aggregator-1");
+    contract::TargetDefinition definition = a_target("db1");
+    definition.observers = 4;
+    definition.quorum = quorum;
+    fleet.define(definition);
+    for (std::size_t i = 0; i < voices.size(); ++i) {
+        if (!voices[i].first_hears) first.unheard.insert(members[i]);
+        if (!voices[i].second_hears) second.unheard.insert(members[i]);
+    }
+    for (auto passed = 0ms; passed < 60s; passed += 1s) {
+        fleet.pass(1s);
+        for (std::size_t i = 0; i < voices.size(); ++i) {
+            contract::Ping ping = sources[i].tells("db1", voices[i].role, fleet.now);
+            ping.opinion = voices[i].opinion;
+            ping.reason = voices[i].reason;
+            if (ping.opinion == Opinion::down) ping.verdict = Verdict::no_response;
+            fleet.publish(ping);
+        }
+    }
+    return fleet.stored.size();
+}
+
+TEST_P(AggregatorFleetOfSeed, TwoThatHearDifferentWorkersDoNotContradictEachOtherForEver) {
+    std::mt19937 random{GetParam()};
+    const auto chance = [&random](unsigned of) { return random() % of == 0; };
+    std::vector<Voice> voices(2 + random() % 3);
+    for (Voice& voice : voices) {
+        if (chance(2)) {
+            voice.opinion = chance(3) ? Opinion::undecided : Opinion::down;
+            voice.reason = chance(2) ? Reason::refused : Reason::timeout;
+        }
+        voice.role = chance(2) ? Role::primary : Role::replica;
+        voice.first_hears = !chance(3);
+        voice.second_hears = !chance(3);
+    }
+    std::optional<std::uint32_t> quorum;
+    if (chance(3)) quorum = voices.size() / 2 + 1;
+    EXPECT_LE(transitions_of(voices, quorum, GetParam()), 6U) << "seed " << GetParam();
+}
+
+/// Two aggregators of which each is the first of some targets; three workers that say what they say every second.
+class AggregatorsThatHearDifferentWorkers : public testing::TestWithParam<std::string> {
+  protected:
+    AggregatorFleet fleet{1};
+    std::map<std::string, Opinion> says{{"w0", Opinion::up}, {"w1", Opinion::up}, {"w2", Opinion::up}};
+    std::map<std::string, PingSource> sources;
+    std::string target = GetParam();
+
+    void SetUp() override {
+        for (const auto& [worker, opinion] : says) sources.emplace(worker, PingSource{worker});
+        fleet.members({"w0", "w1", "w2"});
+        fleet.start("aggregator-0");
+        fleet.start("aggregator-1");
+        fleet.define(a_target(target));
+        pass(8s);
+        ASSERT_EQ(state(), Health::up);
+    }
+
+    void pass(std::chrono::seconds time) {
+        for (auto passed = 0s; passed < time; passed += 1s) {
+            fleet.pass(1s);
+            for (const auto& [worker, opinion] : says)
+                fleet.publish(sources.at(worker).says(target, opinion, fleet.now));
+        }
+    }
+
+    Health state() const { return fleet.state(target)->state; }
+};
+
+TEST_P(AggregatorsThatHearDifferentWorkers, OneThatHearsNobodyLeavesTheWordToTheOther) {
+    const std::size_t stored = fleet.stored.size();
+    fleet.aggregators.at("aggregator-0")->unheard = {"w0", "w1", "w2"};
+    pass(60s);
+    // It does not know yet what the other hears when it says so, and once is enough.
+    EXPECT_LE(fleet.stored.size(), stored + 2);
+    EXPECT_EQ(state(), Health::up);
+    says = {{"w0", Opinion::down}, {"w1", Opinion::down}, {"w2", Opinion::down}};
+    pass(3s);
+    EXPECT_EQ(state(), Health::down);
+    fleet.kill("aggregator-1");
+    pass(8s);
+    EXPECT_EQ(state(), Health::unknown) << "nobody is there who hears anybody";
+}
+
+TEST_P(AggregatorsThatHearDifferentWorkers, TheWordOfMoreStands) {
+    const std::size_t stored = fleet.stored.size();
+    fleet.aggregators.at("aggregator-0")->unheard = {"w1", "w2"};
+    fleet.aggregators.at("aggregator-1")->unheard = {"w0"};
+    says = {{"w0", Opinion::up}, {"w1", Opinion::down}, {"w2", Opinion::down}};
+    pass(60s);
+    EXPECT_EQ(state(), Health::down);
+    EXPECT_LE(fleet.stored.size(), stored + 3);
+    says = {{"w0", Opinion::down}, {"w1", Opinion::up}, {"w2", Opinion::up}};
+    pass(60s);
+    EXPECT_EQ(state(), Health::up);
+    EXPECT_LE(fleet.stored.size(), stored + 6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, AggregatorsThatHearDifferentWorkers,
+                         testing::Values("db0", "db1", "db2", "db3"));
+
 INSTANTIATE_TEST_SUITE_P(Seeds, AggregatorFleetOfSeed, testing::Range(1U, 61U));
 
 }  // namespace
