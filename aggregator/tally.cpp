@@ -64,7 +64,8 @@ bool speaks_for(const Word& word, Health health) {
         case Health::up:
             return word.opinion == Opinion::up && word.verdict == Verdict::accepting;
         case Health::down:
-            return word.opinion == Opinion::down && word.verdict != Verdict::accepting;
+            return word.opinion == Opinion::down && word.verdict != Verdict::accepting &&
+                   conclusive(word.verdict);
         case Health::unknown:
             return word.verdict == Verdict::not_attempted;
     }

@@ -480,7 +480,8 @@ void TallyModel::add_evidence(const Target& target, bool state_changes, Wanted& 
         const bool accepting = last.verdict == Verdict::accepting;
         const bool voter = observer && fresh(target, word);
         if ((next.state == Health::up && voter && last.opinion == Opinion::up && accepting) ||
-            (next.state == Health::down && voter && last.opinion == Opinion::down && !accepting) ||
+            (next.state == Health::down && voter && last.opinion == Opinion::down && !accepting &&
+             conclusive(last)) ||
             (next.state == Health::unknown && last.verdict == Verdict::not_attempted))
             ++reasons[last.reason];
     }

@@ -612,6 +612,22 @@ TEST_F(TallyTest, AStateDeletedByHandIsPutBack) {
     EXPECT_EQ(found[0].state, before);
 }
 
+TEST_F(TallyTest, AStalledObserverIsNoReasonForADown) {
+    tally.members({"w1", "w2"}, now, actions);
+    load({"db1"});
+    hears("w1", Opinion::down);
+    auto stalled = ping("w1", Opinion::down);
+    stalled.verdict = Verdict::inconclusive;
+    stalled.reason = Reason::observer_stalled;
+    hears(stalled);
+    auto timed_out = ping("w2", Opinion::down);
+    timed_out.reason = Reason::timeout;
+    hears(timed_out);
+    const auto down = stored();
+    EXPECT_EQ(down.state, Health::down);
+    EXPECT_EQ(down.reason, Reason::timeout);
+}
+
 TEST_F(TallyTest, WhatChangesBesideTheStateTakesItNoGrounds) {
     load({"db1"});
     hears("w1", Opinion::up);
