@@ -6,7 +6,7 @@ usage() {
     cat <<'TEXT'
 Usage: scripts/test.sh [--preset NAME] [CTEST-ARGUMENT...]
 
-Installs what is missing, builds NAME (dev; or asan, tsan) and runs all tests through ctest, two at a time.
+Installs what is missing, builds NAME (dev; or asan, tsan) and runs all tests through ctest, four at a time, three with a sanitizer.
 Every other argument goes to ctest:
 
     scripts/test.sh -L unit                  only the unit tests (labels: unit, integration, fault)
@@ -66,7 +66,10 @@ main() {
 
     export PATH="$PATH:/usr/sbin:/sbin"
     cd "$root"
-    local -a command=(ctest --preset "$preset" -j 2 "${arguments[@]}")
+    # Most tests wait for servers and compute little.
+    local places=4
+    if [[ $preset != dev ]]; then places=3; fi
+    local -a command=(ctest --preset "$preset" -j "$places" "${arguments[@]}")
     if [[ $preset == dev ]]; then exec "${command[@]}"; fi
 
     local reports=$root/build/$preset/reports status=0
