@@ -2,15 +2,19 @@
 #include "common/nats/bucket.hpp"
 #include "tests/support/bucket_events.hpp"
 #include "tests/support/daemons.hpp"
+#include "tests/support/nats_cluster.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 // --replicas of the daemons: what they create, and what they say where they cannot or need not.
@@ -28,12 +32,16 @@ std::unique_ptr<nats::Connection> connect(const std::string& url) {
     return std::move(*opened);
 }
 
-int replicas_of(nats::Connection& connection, std::string_view bucket) {
-    nats::BucketConfig config;
-    config.name = bucket;
-    const auto found = nats::ensure_bucket(connection, config);
-    if (!found) throw std::runtime_error{found.error().text};
-    return found->replicas;
+/// Nullopt: there is no such bucket, or nobody answers.
+std::optional<std::int64_t> replicas_of(nats::Connection& connection, std::string_view bucket) {
+    jsCtx* js = nullptr;
+    if (natsConnection_JetStream(&js, connection.handle(), nullptr) != NATS_OK) return std::nullopt;
+    const nats::JetStreamHandle js_owner{js};
+    jsStreamInfo* info = nullptr;
+    const std::string stream = "KV_" + std::string{bucket};
+    if (js_GetStreamInfo(&info, js, stream.c_str(), nullptr, nullptr) != NATS_OK) return std::nullopt;
+    const nats::StreamInfoHandle owner{info};
+    return info->Config->Replicas;
 }
 
 void make(nats::Connection& connection, std::string_view bucket) {
@@ -92,6 +100,30 @@ INSTANTIATE_TEST_SUITE_P(EveryDaemon, ReplicasOf,
                              const std::string name = info.param;
                              return name.substr(name.rfind('-') + 1);
                          });
+
+TEST(ReplicasOnACluster, AreThoseThatADaemonWasAskedFor) {
+    const support::NatsCluster cluster;
+    const auto connection = connect(cluster.url());
+    const auto start = [&](const char* program, const char* replicas) {
+        return Daemon{program, "one", {"--nats", cluster.url(), "--replicas", replicas}};
+    };
+    const auto created = [&](std::string_view bucket, std::int64_t replicas) {
+        return wait_until([&] { return replicas_of(*connection, bucket) == replicas; });
+    };
+    {
+        // Nobody else would make a bucket before it.
+        const Daemon aggregator = start("pgpulse-aggregator", "5");
+        EXPECT_TRUE(wait_until([&] {
+            return aggregator.log().find("create bucket 'health' with --replicas 5: ") != std::string::npos;
+        })) << aggregator.log();
+    }
+    const Daemon bridge = start("pgpulse-consul-bridge", "3");
+    EXPECT_TRUE(created(contract::kMembersBucket, 3)) << bridge.log();
+    const Daemon probe = start("pgpulse-probe", "2");
+    EXPECT_TRUE(created(contract::kTargetsBucket, 2)) << probe.log();
+    const Daemon aggregator = start("pgpulse-aggregator", "3");
+    EXPECT_TRUE(created(contract::kStateBucket, 3)) << aggregator.log();
+}
 
 }  // namespace
 }  // namespace pgpulse
