@@ -28,6 +28,7 @@ void ServerLives::adopt(const ServerLife& life) {
     }
     std::erase(past_, life);
     present_ = life;
+    earlier_since_.reset();
 }
 
 bool ServerLives::tells_restart(const ServerLife& told) {
@@ -41,6 +42,14 @@ bool ServerLives::tells_restart(const ServerLife& told) {
         (!told.crashed_at || (present_->crashed_at && *told.crashed_at < *present_->crashed_at)))
         return false;
     return true;
+}
+
+bool ServerLives::waits(const ServerLife& told, std::chrono::milliseconds now,
+                        std::chrono::milliseconds longest_lateness) {
+    if (told == present_) earlier_since_.reset();
+    if (!present_ || told.started_at >= present_->started_at) return false;
+    if (!earlier_since_) earlier_since_ = now;
+    return now - *earlier_since_ <= longest_lateness;
 }
 
 void RoleReports::add(const RoleReport& report) {

@@ -3,6 +3,7 @@
 #include "common/contract/ping.hpp"
 #include "common/contract/state.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <vector>
@@ -17,6 +18,9 @@
 //   told_when_up          A restart is recorded when the target is held up: with its return where it was down.
 //   known_life_again      A life that was seen before the present one comes from a late ping, and says
 //                         nothing.
+//   earlier_start_waits   A life that started before the present one comes from a late ping, which an aggregator
+//                         that was started meanwhile cannot know. Only where it goes on being told, for longer
+//                         than a ping can be late, was the server's clock set back.
 //   crash_needs_a_time    Of one start only a later crash is news: that no crash is told any more is
 //                         somebody's reset of the statistics.
 //   first_life            The first life that is ever told is no restart.
@@ -45,11 +49,18 @@ class ServerLives {
     /// Takes what a ping tells; true when it is a restart.
     bool tells_restart(const ServerLife& told);
 
+    /// Whether what a ping tells of is an earlier start than the present one's, and not told for `longest_lateness`
+    /// yet. `now`: of a clock that all calls go by.
+    bool waits(const ServerLife& told, std::chrono::milliseconds now,
+               std::chrono::milliseconds longest_lateness);
+
     [[nodiscard]] const std::optional<ServerLife>& present() const { return present_; }
 
   private:
     std::optional<ServerLife> present_;
     std::vector<ServerLife> past_;  // the newest last
+    std::optional<std::chrono::milliseconds>
+        earlier_since_;  // an earlier start is told, and the present one is not
 };
 
 /// What one voter's newest session says.

@@ -330,7 +330,8 @@ Heard Tally::ping(const contract::Ping& ping, Now now, Actions& out) {
     // Until the bucket is read there is no life to compare with; the next ping tells of this one again.
     if (const auto life = life_of(ping); observer && life && loaded()) {
         Lives& lives = lives_of(target);
-        if (lives.known.tells_restart(*life)) lives.restarted = life;
+        const bool waits = lives.known.waits(*life, hearing_.now(), target.terms->longest_lateness());
+        if (lives.known.tells_restart(*life) && !waits) lives.restarted = life;
     }
     deciding_ping_ = now.mono - *lateness;
     evaluate(target, now, out);

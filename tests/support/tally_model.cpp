@@ -135,6 +135,7 @@ void TallyModel::adopt(const std::string& name, Target& target, const State& sta
         const Life life{*state.started_at, state.crashed_at};
         if (target.life) target.former_lives.insert(*target.life);
         target.former_lives.erase(life);
+        if (target.life != life) target.earlier_start_since.reset();
         target.life = life;
         if (target.untold_life == life) target.untold_life.reset();
     }
@@ -152,6 +153,7 @@ void TallyModel::forget_belief(const std::string& name, Target& target) const {
     target.others_word.reset();
     target.life.reset();
     target.former_lives.clear();
+    target.earlier_start_since.reset();
     target.untold_life.reset();
     look_at_claim(name, target);
 }
@@ -252,9 +254,14 @@ aggregator::Heard TallyModel::ping(const contract::Ping& ping, Now now) {
     if (!target.observers.contains(ping.worker)) return Heard::no_observer;
     if (ping.started_at && loaded()) {
         const Life told{*ping.started_at, ping.crashed_at};
+        if (told == target.life) target.earlier_start_since.reset();
+        const bool earlier_start = target.life && told.started_at < target.life->started_at;
+        if (earlier_start && !target.earlier_start_since) target.earlier_start_since = hearing_;
+        const bool waits = earlier_start && hearing_ - *target.earlier_start_since <=
+                                                std::max<Time>(target.definition->interval, 1s);
         if (!target.life) {
             target.life = told;
-        } else if (told != target.life && !target.former_lives.contains(told)) {
+        } else if (!waits && told != target.life && !target.former_lives.contains(told)) {
             const bool later_crash =
                 told.crashed_at && (!target.life->crashed_at || *told.crashed_at >= *target.life->crashed_at);
             if (told.started_at != target.life->started_at || later_crash) target.untold_life = told;

@@ -110,6 +110,7 @@ class TallyModel {
         std::optional<Life> life;
         std::set<Life> former_lives;
         std::optional<Life> untold_life;
+        std::optional<Time> earlier_start_since;  // is told
         std::optional<contract::WallTime> maintenance_until;
         std::optional<Mono> maintenance_ends;
         bool maintenance_over = false;

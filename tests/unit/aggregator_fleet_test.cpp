@@ -343,6 +343,171 @@ TEST_P(AggregatorFleetOfSeed, HealthyObserversConvergeWhateverWasBefore) {
     }
 }
 
+TEST_P(AggregatorFleetOfSeed, OneCrashSeenBySeveralObserversCountsOnce) {
+    const std::uint32_t seed = GetParam();
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    std::mt19937 random{seed};
+    const auto pick = [&random](unsigned below) { return static_cast<unsigned>(random() % below); };
+    AggregatorFleet fleet{seed, milliseconds{seed % 3 * 100}};
+    const std::vector<std::string> workers{"w0", "w1", "w2"};
+    std::vector<PingSource> sources{PingSource{"w0"}, PingSource{"w1"}, PingSource{"w2"}};
+    fleet.members(workers);
+    std::vector<std::string> aggregators{"aggregator-0", "aggregator-1"};
+    for (const std::string& id : aggregators) fleet.start(id);
+    fleet.define(a_target("db1"));
+
+    contract::WallTime started_at{1000s};
+    std::optional<contract::WallTime> crashed_at;
+    const auto life_of = [&](PingSource& source) {
+        return source.tells("db1", Role::primary, fleet.now, started_at, crashed_at);
+    };
+    const auto live = [&](milliseconds time) {
+        for (auto passed = 0ms; passed < time; passed += 250ms) {
+            fleet.pass(250ms);
+            fleet.publish(life_of(sources[pick(3)]));
+        }
+    };
+    live(8s);
+    ASSERT_TRUE(fleet.state("db1"));
+    fleet.writes_fail_of_100 = seed % 4 * 5;
+    std::uint64_t crashes = 0;
+    for (int round = 0; round < 8; ++round) {
+        // The last words of the life that ends may come after the first ones of the next.
+        std::vector<contract::Ping> last_words;
+        for (PingSource& source : sources) {
+            if (pick(2) == 0) last_words.push_back(life_of(source));
+        }
+        ++crashes;
+        if (pick(2) == 0) {
+            started_at += 1h;
+            crashed_at.reset();
+        } else {
+            crashed_at = started_at + std::chrono::seconds{10 * crashes};
+        }
+        // The workers log in again one by one; an aggregator may die at any moment, and another one be started.
+        const unsigned dies_at = pick(6);
+        for (unsigned i = 0; i < 6; ++i) {
+            if (i == dies_at) {
+                const unsigned who = pick(2);
+                fleet.kill(aggregators[who]);
+                aggregators[who] = fmt::format("aggregator-{}", 2 + round);
+                fleet.start(aggregators[who]);
+            }
+            fleet.publish(life_of(sources[pick(3)]));
+            for (const contract::Ping& late : last_words) {
+                if (pick(3) == 0) fleet.publish(late);
+            }
+            fleet.pass(milliseconds{pick(4) * 50});
+        }
+        live(8s);
+    }
+    fleet.writes_fail_of_100 = 0;
+    live(4s);
+    EXPECT_EQ(fleet.state("db1")->restarts, crashes);
+    EXPECT_EQ(fleet.state("db1")->started_at, started_at);
+    EXPECT_EQ(fleet.state("db1")->crashed_at, crashed_at);
+    std::uint64_t told = 0;
+    for (const auto& stored : fleet.stored) {
+        EXPECT_NE(stored.state.state, Health::down);
+        if (!stored.state.changed.test(static_cast<std::size_t>(Change::restarts))) continue;
+        EXPECT_EQ(stored.state.restarts, ++told) << encode(stored.state);
+        EXPECT_EQ(stored.state.reason, Reason::restarted);
+    }
+    EXPECT_EQ(told, crashes);
+}
+
+TEST_P(AggregatorFleetOfSeed, TheOrderOfPingsAndTheirRepetitionChangeNothingButTime) {
+    const std::uint32_t seed = GetParam();
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    std::mt19937 random{seed};
+    const auto pick = [&random](unsigned below) { return static_cast<unsigned>(random() % below); };
+    AggregatorFleet in_order{seed};
+    AggregatorFleet in_disorder{seed};
+    for (AggregatorFleet* fleet : {&in_order, &in_disorder}) {
+        fleet->members({"w0", "w1", "w2"});
+        fleet->start("aggregator-0");
+        fleet->define(a_target("db1"));
+    }
+    std::vector<PingSource> sources{PingSource{"w0"}, PingSource{"w1"}, PingSource{"w2"}};
+    std::vector<std::pair<Opinion, Role>> views(3, {Opinion::up, Role::replica});
+    contract::WallTime started_at{1000s};
+    std::multimap<AggregatorFleet::Mono, contract::Ping> under_way;
+    // Each of them arrives on time once, so that lateness has its measure.
+    for (int step = 0; step < 400; ++step) {
+        const bool settled = step >= 240;
+        for (std::size_t w = 0; w < sources.size(); ++w) {
+            auto& [opinion, role] = views[w];
+            if (!settled && pick(20) == 0) opinion = pick(2) == 0 ? Opinion::up : Opinion::down;
+            if (!settled && pick(20) == 0) role = pick(2) == 0 ? Role::primary : Role::replica;
+            if (step % 5 != static_cast<int>(w)) continue;
+            contract::Ping ping = sources[w].tells("db1", role, in_order.now, started_at);
+            ping.opinion = opinion;
+            if (opinion == Opinion::down) {
+                ping.verdict = Verdict::no_response;
+                ping.reason = Reason::refused;
+            }
+            in_order.publish(ping);
+            in_disorder.publish(ping);
+            if (step > 20 && pick(2) == 0) continue;
+            for (unsigned copies = pick(4); copies > 0; --copies)
+                under_way.emplace(in_order.now.mono + milliseconds{pick(5000)}, ping);
+        }
+        if (!settled && pick(60) == 0) started_at += 1h;
+        in_order.pass(100ms);
+        in_disorder.pass(100ms);
+        while (!under_way.empty() && under_way.begin()->first <= in_disorder.now.mono)
+            in_disorder.publish(under_way.extract(under_way.begin()).mapped());
+    }
+    ASSERT_TRUE(in_order.state("db1") && in_disorder.state("db1"));
+    EXPECT_EQ(encode(*in_disorder.state("db1")), encode(*in_order.state("db1")));
+    EXPECT_EQ(in_disorder.stored.size(), in_order.stored.size());
+}
+
+TEST_P(AggregatorFleetOfSeed, PingsThatOvertakeEachOtherEndInTheSameState) {
+    const std::uint32_t seed = GetParam();
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    std::mt19937 random{seed};
+    const auto pick = [&random](unsigned below) { return static_cast<unsigned>(random() % below); };
+    AggregatorFleet in_order{seed};
+    AggregatorFleet in_disorder{seed};
+    for (AggregatorFleet* fleet : {&in_order, &in_disorder}) {
+        fleet->members({"w0", "w1", "w2"});
+        fleet->start("aggregator-0");
+        fleet->define(a_target("db1"));
+    }
+    std::vector<PingSource> sources{PingSource{"w0"}, PingSource{"w1"}, PingSource{"w2"}};
+    Opinion opinion = Opinion::up;
+    Role role = Role::replica;
+    contract::WallTime started_at{1000s};
+    std::multimap<AggregatorFleet::Mono, contract::Ping> under_way;
+    for (int step = 0; step < 300; ++step) {
+        const bool settled = step >= 240;
+        if (!settled && pick(40) == 0) opinion = pick(2) == 0 ? Opinion::up : Opinion::down;
+        if (!settled && pick(40) == 0) role = pick(2) == 0 ? Role::primary : Role::replica;
+        if (!settled && step % 60 == 0) started_at += 1h;
+        PingSource& source = sources[pick(3)];
+        contract::Ping ping = opinion == Opinion::up ? source.tells("db1", role, in_order.now, started_at)
+                                                     : source.says("db1", opinion, in_order.now);
+        in_order.publish(ping);
+        if (step < 5 || step % 10 == 0)
+            in_disorder.publish(ping);
+        else
+            under_way.emplace(in_order.now.mono + milliseconds{pick(900)}, ping);
+        in_order.pass(100ms);
+        in_disorder.pass(100ms);
+        while (!under_way.empty() && under_way.begin()->first <= in_disorder.now.mono)
+            in_disorder.publish(under_way.extract(under_way.begin()).mapped());
+    }
+    ASSERT_TRUE(in_order.state("db1") && in_disorder.state("db1"));
+    const State expected = *in_order.state("db1");
+    const State state = *in_disorder.state("db1");
+    EXPECT_EQ(state.state, expected.state);
+    if (expected.state != Health::up) return;
+    EXPECT_EQ(state.role, expected.role);
+    EXPECT_EQ(state.writable, expected.writable);
+    EXPECT_EQ(state.started_at, expected.started_at);
+}
+
 /// What one worker goes on saying, and who hears it.
 struct Voice {
     Opinion opinion = Opinion::up;

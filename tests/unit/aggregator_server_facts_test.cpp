@@ -66,6 +66,22 @@ TEST(ServerLives, KnownLifeAgainThatTheStateReturnsToIsThePresentOne) {
     EXPECT_FALSE(lives.tells_restart(life(0s)));
 }
 
+TEST(ServerLives, EarlierStartWaitsUntilItIsToldForLongerThanAPingCanBeLate) {
+    ServerLives lives;
+    EXPECT_FALSE(lives.waits(life(0s), 0ms, 1000ms)) << "there is none to be earlier than";
+    lives.adopt(life(60s));
+    EXPECT_FALSE(lives.waits(life(120s), 0ms, 1000ms));
+    EXPECT_FALSE(lives.waits(life(60s, 10s), 0ms, 1000ms));
+    EXPECT_TRUE(lives.waits(life(0s), 100ms, 1000ms));
+    EXPECT_TRUE(lives.waits(life(0s), 1000ms, 1000ms));
+    EXPECT_FALSE(lives.waits(life(60s), 1050ms, 1000ms)) << "the present one, again";
+    EXPECT_TRUE(lives.waits(life(0s), 1200ms, 1000ms)) << "so that was a late ping, and this one may be";
+    EXPECT_TRUE(lives.waits(life(0s), 2200ms, 1000ms));
+    EXPECT_FALSE(lives.waits(life(0s), 2201ms, 1000ms)) << "the server's clock was set back";
+    lives.adopt(life(0s));
+    EXPECT_FALSE(lives.waits(life(0s), 2300ms, 1000ms));
+}
+
 TEST(ServerLives, CrashNeedsATime) {
     ServerLives lives;
     lives.adopt(life(0s, 20s));
