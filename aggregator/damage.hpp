@@ -26,8 +26,8 @@ class DamageReport {
 
     void add(Damage damage, std::string_view key);
 
-    /// A line for each kind of damage since the last call: "bucket 'health' lost 3 states (db1, db2, db3):
-    /// putting them back".
+    /// A line for each kind of damage since the last call: "bucket 'health': 3 states were lost (db1, db2,
+    /// db3): putting them back".
     [[nodiscard]] std::vector<std::string> take();
 
   private:
