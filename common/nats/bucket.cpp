@@ -136,7 +136,9 @@ struct BucketWatch::Follow {
     Follow& operator=(const Follow&) = delete;
     ~Follow() {
         Connection& connection = watch.connection_;
-        if (subscription) connection.retired()->add(connection.handle(), std::move(subscription));
+        if (subscription)
+            connection.retired()->add(connection.handle(), std::move(subscription),
+                                      RetiredSubscriptions::Kind::ordered);
     }
 
     /// Empty where the server does not answer in time; `gone`, where the bucket is not there.

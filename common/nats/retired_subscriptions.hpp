@@ -2,6 +2,7 @@
 
 #include "common/nats/handles.hpp"
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -15,6 +16,10 @@ namespace pgpulse::nats {
 /// destroyed meanwhile is used after it was freed, and the connection then hangs or crashes. It is safe once that
 /// thread has read the answer to a flush that was sent after the subscription had ended. Because that takes a round
 /// trip, or two seconds where no answer comes, a thread of its own does it.
+///
+/// An ordered consumer that stops delivering is made anew by nats.c on yet another thread, which frees the consumer's
+/// name while the end of the subscription may be reading it. That is the very moment at which a watch begins anew, so
+/// an ordered subscription rests for longer than nats.c waits for the new consumer before it ends.
 class RetiredSubscriptions {
   public:
     RetiredSubscriptions() = default;
@@ -22,18 +27,29 @@ class RetiredSubscriptions {
     RetiredSubscriptions& operator=(const RetiredSubscriptions&) = delete;
     ~RetiredSubscriptions();
 
-    /// Takes a subscription of this connection, which ends in a moment. Does not wait.
-    void add(natsConnection* connection, SubscriptionHandle subscription);
+    enum class Kind { plain, ordered };
+
+    /// Takes a subscription of this connection, which ends in a moment, or after a rest. Does not wait.
+    void add(natsConnection* connection, SubscriptionHandle subscription, Kind kind);
 
     /// To be called once the connection is closed, when nothing reads any more: destroys what is left.
     void finish();
 
   private:
+    using Clock = std::chrono::steady_clock;
+
+    struct Waiting {
+        SubscriptionHandle subscription;
+        Clock::time_point ends_from;
+    };
+
     void run(natsConnection* connection);
+    /// Those whose time has come.
+    std::vector<SubscriptionHandle> take(Clock::time_point now);
 
     std::mutex mutex_;
     std::condition_variable wake_;
-    std::vector<SubscriptionHandle> waiting_;
+    std::vector<Waiting> waiting_;
     bool closed_ = false;
     std::thread thread_;  // from the first subscription on
 };

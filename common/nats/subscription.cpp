@@ -42,7 +42,7 @@ Subscription::~Subscription() {
     if (!handle_) return;
     natsSubscription_Unsubscribe(handle_.get());
     end_->reached.wait(false);
-    retired_->add(connection_, std::move(handle_));
+    retired_->add(connection_, std::move(handle_), RetiredSubscriptions::Kind::plain);
 }
 
 std::int64_t Subscription::dropped() const {
