@@ -17,7 +17,6 @@ constexpr std::int64_t kHeartbeatNs = 1'000'000'000;
 /// Three heartbeats that did not come.
 constexpr milliseconds kSilence{3500};
 constexpr std::int64_t kSliceMs = 50;
-constexpr milliseconds kFlush{500};
 
 nats::Result<std::string> new_inbox() {
     natsInbox* raw = nullptr;
@@ -96,12 +95,12 @@ nats::Result<std::unique_ptr<StreamReader>> StreamReader::open(nats::Connection&
 }
 
 StreamReader::~StreamReader() {
-    // The server removes the consumer once nobody has listened to it for a moment. nats.c may be about to put a
-    // message into a subscription (nats.c #637): it is not once the server has answered what was sent after.
-    for (natsSubscription* subscription : {answers_.get(), delivered_.get()}) {
-        if (subscription != nullptr) natsSubscription_Unsubscribe(subscription);
+    // The server removes the consumer once nobody has listened to it for a moment.
+    for (nats::SubscriptionHandle* subscription : {&answers_, &delivered_}) {
+        if (*subscription)
+            connection_.retired()->add(connection_.handle(), std::move(*subscription),
+                                       nats::RetiredSubscriptions::Kind::plain);
     }
-    if (connection_.connected()) static_cast<void>(connection_.flush(kFlush));
 }
 
 /// The server's answer to the request that was sent; seconds where it has much to look through.

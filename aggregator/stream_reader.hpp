@@ -43,7 +43,6 @@ class StreamReader {
                                                             const std::function<bool()>& go_on);
     StreamReader(const StreamReader&) = delete;
     StreamReader& operator=(const StreamReader&) = delete;
-    /// Takes half a second where NATS is frozen.
     ~StreamReader();
 
     /// Takes the next message, waiting for it at most `timeout`.
@@ -65,7 +64,7 @@ class StreamReader {
     Got told_by_the_server();
 
     nats::Connection& connection_;
-    nats::SubscriptionHandle answers_;  // goes when the other one does, see there
+    nats::SubscriptionHandle answers_;
     nats::SubscriptionHandle delivered_;
     nats::Message message_;
     std::uint64_t sequence_ = 0;
