@@ -9,7 +9,9 @@ void HearingClock::tick(Mono now) {
     const auto gap = now - ticked_;
     ticked_ = now;
     if (first || gap > kLongestGap) return;
-    if (echoed_ == Mono{} || now - echoed_ > kEchoFreshness) return;
+    for (const Mono echo : {echoed_, stored_}) {
+        if (echo == Mono{} || now - echo > kEchoFreshness) return;
+    }
     heard_ += gap;
 }
 

@@ -13,7 +13,9 @@ namespace pgpulse::aggregator {
 
 /// The time in which this aggregator was able to hear pings. Freshness runs on it, so that neither a cut from
 /// NATS nor a stop of this process makes anybody look silent: it stands still while the aggregator does not
-/// hear its own echo, and across any gap between two ticks that is longer than `kLongestGap`.
+/// hear its own echo, and across any gap between two ticks that is longer than `kLongestGap`. The echo is of two
+/// kinds: on core NATS, which a server that is cut off from its cluster gives as well, and through JetStream, which it
+/// does not.
 class HearingClock {
   public:
     using Mono = std::chrono::steady_clock::time_point;
@@ -22,7 +24,10 @@ class HearingClock {
     static constexpr std::chrono::milliseconds kLongestGap{250};
     static constexpr std::chrono::milliseconds kEchoFreshness{1000};
 
+    /// What it published came back.
     void echo(Mono now) { echoed_ = now; }
+    /// What was just stored, by whomever, was told.
+    void stored_echo(Mono now) { stored_ = now; }
     void tick(Mono now);
 
     /// As of the last tick.
@@ -30,6 +35,7 @@ class HearingClock {
 
   private:
     Mono echoed_{};
+    Mono stored_{};
     Mono ticked_{};
     std::chrono::steady_clock::duration heard_{0};
 };

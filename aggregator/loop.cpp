@@ -209,6 +209,11 @@ void Loop::handle(ViewEvent& event) {
     serving_.store(true);
 }
 
+void Loop::handle(ServerTime& event) {
+    server_clock_.told(event.stored, runtime::mono_now());
+    tally_.stored_echo(now());
+}
+
 void Loop::handle(nats::Message& message) {
     const auto ping = contract::decode_ping(nats::subject_of(message), nats::payload_of(message));
     if (!ping) {

@@ -106,7 +106,7 @@ class Loop {
     void handle(StateEvent& event);
     void handle(DefinitionEvent& event);
     void handle(ViewEvent& event);
-    void handle(ServerTime& event) { server_clock_.told(event.stored, runtime::mono_now()); }
+    void handle(ServerTime& event);
     void handle(nats::WriteOutcome& outcome);
     void handle(DefinitionWritten& written);
     void handle(Echo&) { tally_.echo(now()); }

@@ -144,6 +144,7 @@ class Tally {
 
     Heard ping(const contract::Ping& ping, Now now, Actions& out);
     void echo(Now now) { hearing_.echo(now.mono); }
+    void stored_echo(Now now) { hearing_.stored_echo(now.mono); }
     void tick(Now now, Actions& out);
 
     /// The outcome of the write of `target` against `expected`; `revision` where it was stored.

@@ -183,7 +183,10 @@ void AggregatorFleet::pass(Time time) {
                 next.mapped()();
                 carry_out(*each);
             }
-            if (each->hears_itself) each->tally.echo(now);
+            if (each->hears_itself) {
+                each->tally.echo(now);
+                each->tally.stored_echo(now);
+            }
             each->tally.tick(now, each->actions);
             carry_out(*each);
         }

@@ -17,7 +17,10 @@ class Hearing : public testing::Test {
 
     void tick(std::chrono::milliseconds step, bool echo = true) {
         now += step;
-        if (echo) clock.echo(now);
+        if (echo) {
+            clock.echo(now);
+            clock.stored_echo(now);
+        }
         clock.tick(now);
     }
     void run(std::chrono::milliseconds time, bool echo = true) {

@@ -98,6 +98,7 @@ class AggregatorMassOutage : public testing::Test {
             now.mono += 50ms;
             now.wall += 50ms;
             tally.echo(now);
+            tally.stored_echo(now);
             tally.tick(now, actions);
             send();
         }

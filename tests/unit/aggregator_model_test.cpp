@@ -214,6 +214,7 @@ class Walk {
         if (chance(60)) deaf_ = !deaf_;
         if (!deaf_) {
             tally_.echo(now_);
+            tally_.stored_echo(now_);
             model_.echo(now_);
         }
         model_.tick(now_);

@@ -100,6 +100,7 @@ class TallyRestartTest : public testing::Test {
             now.wall += 50ms;
             for (const auto& aggregator : aggregators) {
                 aggregator->tally.echo(now);
+                aggregator->tally.stored_echo(now);
                 aggregator->tally.tick(now, aggregator->actions);
             }
             settle();

@@ -26,6 +26,7 @@ class TallyTest : public testing::Test {
     std::uint64_t sequence = 100;
     std::uint64_t pings = 0;
     bool hear = true;
+    bool hear_store = true;
 
     TallyTest() {
         tally.members({"w1"}, now, actions);
@@ -63,6 +64,7 @@ class TallyTest : public testing::Test {
             now.mono += 50ms;
             now.wall += 50ms;
             if (hear) tally.echo(now);
+            if (hear_store) tally.stored_echo(now);
             tally.tick(now, actions);
         }
     }
@@ -228,6 +230,18 @@ TEST_F(TallyTest, SilenceWhileItCannotHearItselfIsNotSilence) {
     pass(60s);
     EXPECT_TRUE(puts().empty());
     hear = true;
+    pass(3s);
+    EXPECT_TRUE(puts().empty());
+}
+
+TEST_F(TallyTest, SilenceBesideAServerThatIsCutOffFromItsClusterIsNotSilence) {
+    load({"db1"});
+    hears("w1", Opinion::up);
+    stored();
+    hear_store = false;  // what it publishes comes back, what is stored does not
+    pass(60s);
+    EXPECT_TRUE(puts().empty());
+    hear_store = true;
     pass(3s);
     EXPECT_TRUE(puts().empty());
 }
