@@ -32,7 +32,7 @@ int kills() {
 
 class AggregatorCrash : public testing::Test {
   protected:
-    support::AggregatorStage stage{kTargets};
+    support::OneServerStage stage{kTargets};
     std::mt19937 random{std::random_device{}()};
 
     std::size_t below(std::size_t bound) {
@@ -94,7 +94,7 @@ TEST_F(AggregatorCrash, EachTransitionIsRecordedExactlyOnce) {
     ASSERT_TRUE(stage.all_shown_soon()) << stage.logs();
     // Whoever starts last has read all, heard everybody, and could contradict.
     ASSERT_TRUE(stage.start(kAggregators)) << stage.logs();
-    ASSERT_TRUE(stage.chorus->sing(24));
+    ASSERT_TRUE(stage.sing(24));
 
     const std::string stored = stage.stored_otherwise();
     const std::string told = stage.told_otherwise();

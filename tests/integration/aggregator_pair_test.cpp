@@ -30,7 +30,7 @@ constexpr std::size_t kTimeToContradict = 12;
 
 class AggregatorPair : public testing::Test {
   protected:
-    support::AggregatorStage stage{kTargets};
+    support::OneServerStage stage{kTargets};
 
     /// Both serve, and every target is up.
     void begin() {
@@ -41,7 +41,7 @@ class AggregatorPair : public testing::Test {
 
     /// Whoever thinks otherwise has had the time to say so, and the bucket holds the ledger and nothing else.
     void expect_nothing_else_is_told() {
-        ASSERT_TRUE(stage.chorus->sing(kTimeToContradict));
+        ASSERT_TRUE(stage.sing(kTimeToContradict));
         EXPECT_EQ(stage.stored_otherwise(), "") << stage.logs();
         EXPECT_EQ(stage.told_otherwise(), "") << stage.logs();
     }
@@ -118,7 +118,7 @@ TEST_F(AggregatorPair, AChangeWhileOneIsStoppedIsToldOnceAndNotContradictedWhenI
         stage.flip_all();
         EXPECT_TRUE(stage.all_shown_soon()) << "while " << victim << " is stopped\n" << stage.logs();
         // Ten seconds, in which the other comes to tally alone.
-        ASSERT_TRUE(stage.chorus->sing(40));
+        ASSERT_TRUE(stage.sing(40));
         stage.aggregator(victim).process().cont();
         ASSERT_TRUE(hears_all_again(victim)) << stage.logs();
         expect_nothing_else_is_told();
@@ -171,7 +171,7 @@ TEST_F(AggregatorPair, ANatsThatIsKilledAndComesBackChangesNothing) {
     stage.nats.kill9();
     stage.nats.start();
     for (const std::string& id : kPair) ASSERT_TRUE(hears_all_again(id)) << stage.logs();
-    ASSERT_TRUE(stage.chorus->sing(kTimeToContradict));
+    ASSERT_TRUE(stage.sing(kTimeToContradict));
     EXPECT_EQ(stage.stored_otherwise(), "") << stage.logs();
 
     // What changes while it is away is told when it is back.
@@ -179,7 +179,7 @@ TEST_F(AggregatorPair, ANatsThatIsKilledAndComesBackChangesNothing) {
     stage.flip_all();
     stage.nats.start();
     EXPECT_TRUE(stage.all_shown_soon()) << stage.logs();
-    ASSERT_TRUE(stage.chorus->sing(kTimeToContradict));
+    ASSERT_TRUE(stage.sing(kTimeToContradict));
     EXPECT_EQ(stage.stored_otherwise(), "") << stage.logs();
 }
 
@@ -221,7 +221,7 @@ class AggregatorPairLosesTheBucket : public AggregatorPair {
 
     void expect_whole_again_with(const std::map<std::string, contract::State>& before) {
         ASSERT_TRUE(wait_until([&] { return newest() == before; })) << stage.logs();
-        ASSERT_TRUE(stage.chorus->sing(kTimeToContradict));
+        ASSERT_TRUE(stage.sing(kTimeToContradict));
         // Each state came back once, as it was, and nothing beside it.
         const auto stored = support::stored_states(*stage.readers);
         EXPECT_EQ(stored.size(), before.size()) << stage.logs();
@@ -278,7 +278,7 @@ TEST_F(AggregatorPairLosesTheBucket, WhileTargetsChangeWhichAreToldAsTheyAre) {
                });
     };
     ASSERT_TRUE(wait_until(whole)) << stage.logs();
-    ASSERT_TRUE(stage.chorus->sing(kTimeToContradict));
+    ASSERT_TRUE(stage.sing(kTimeToContradict));
     EXPECT_TRUE(whole()) << stage.logs();
     for (const auto& [target, state] : newest()) {
         EXPECT_EQ(state.transition, stage.ledger.at(target).size()) << target << '\n' << stage.logs();

@@ -23,7 +23,7 @@ using support::wait_until;
 
 class AggregatorVerdict : public testing::Test {
   protected:
-    support::AggregatorStage stage{2};
+    support::OneServerStage stage{2};
 
     void SetUp() override {
         ASSERT_TRUE(stage.start({"aggregator-1", "aggregator-2"})) << stage.logs();
@@ -46,7 +46,7 @@ class AggregatorVerdict : public testing::Test {
 
     /// All workers hold the target up, and say that of its server.
     void serves_as(const std::string& target, Role role) {
-        stage.chorus->hold(target, Opinion::up, [role](contract::Ping& ping) {
+        stage.hold(target, Opinion::up, [role](contract::Ping& ping) {
             ping.via = contract::Via::session;
             ping.role = role;
             ping.writable = role == Role::primary;
@@ -68,7 +68,7 @@ class AggregatorVerdict : public testing::Test {
     /// No second transition follows: whoever of the two thinks otherwise has had the time to say so.
     void expect_to_stay_so() {
         const std::size_t told = stage.told->count();
-        ASSERT_TRUE(stage.chorus->sing(12));
+        ASSERT_TRUE(stage.sing(12));
         EXPECT_EQ(stage.told->count(), told) << stage.logs();
     }
 };

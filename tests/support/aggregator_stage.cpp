@@ -19,7 +19,6 @@ using contract::Health;
 using contract::Opinion;
 
 constexpr std::chrono::seconds kDeadline{60};
-const std::vector<std::string> kWorkers{"w1", "w2", "w3"};
 
 /// The members that serve, as the aggregator sees them.
 std::size_t members(const Daemon& aggregator, const std::string& kind) {
@@ -29,12 +28,10 @@ std::size_t members(const Daemon& aggregator, const std::string& kind) {
 
 }  // namespace
 
-AggregatorStage::AggregatorStage(int count)
-    : monitor(free_port()),
-      nats({.extra_config = "http: \"127.0.0.1:" + std::to_string(monitor) + "\""}),
-      readers(connect_with_targets_bucket(nats.url())),
-      workers(connect_with_targets_bucket(nats.url())) {
+AggregatorStage::AggregatorStage(int count, AggregatorStagePlaces places)
+    : readers(connect_with_targets_bucket(places.readers, places.replicas)), places_(std::move(places)) {
     told = std::make_unique<ToldStates>(*readers);
+    if (places_.replicas > 1) bucket_ = std::make_unique<BucketLedger>(*readers);
     for (int i = 1; i <= count; ++i) {
         targets.push_back("db" + std::to_string(i));
         contract::TargetDefinition target;
@@ -43,8 +40,12 @@ AggregatorStage::AggregatorStage(int count)
         put_target(*readers, target);
     }
     if (!readers->flush(std::chrono::seconds{5})) throw std::runtime_error{"NATS does not take definitions"};
-    chorus = std::make_unique<Chorus>(*workers, kWorkers);
-    if (!wait_until([this] { return chorus->serves(); }))
+    for (std::size_t i = 0; i < places_.workers.size(); ++i) {
+        workers_.push_back(connect_with_targets_bucket(places_.workers.at(i), places_.replicas));
+        choruses_.push_back(std::make_unique<Chorus>(
+            *workers_.back(), std::vector<std::string>{"w" + std::to_string(i + 1)}, places_.replicas));
+    }
+    if (!wait_until([this] { return std::ranges::all_of(choruses_, &Chorus::serves); }, kDeadline))
         throw std::runtime_error{"the workers do not become members"};
 }
 
@@ -53,16 +54,21 @@ bool AggregatorStage::start(const std::vector<std::string>& ids) {
         auto& daemon = aggregators_[id];
         if (daemon)
             daemon->start();
-        else
-            daemon = std::make_unique<Daemon>("pgpulse-aggregator", id,
-                                              std::vector<std::string>{"--nats", nats.url()});
+        else {
+            const auto place = places_.aggregators.find(id);
+            daemon = std::make_unique<Daemon>(
+                "pgpulse-aggregator", id,
+                std::vector<std::string>{"--nats",
+                                         place == places_.aggregators.end() ? places_.readers : place->second,
+                                         "--replicas", std::to_string(places_.replicas)});
+        }
     }
     return wait_until(
         [&] {
             return std::ranges::all_of(ids, [&](const std::string& id) {
                 const Daemon& daemon = aggregator(id);
                 return daemon.readiness() == 200 && members(daemon, "aggregator") >= ids.size() &&
-                       members(daemon, "probe") == kWorkers.size();
+                       members(daemon, "probe") == choruses_.size();
             });
         },
         kDeadline);
@@ -80,7 +86,23 @@ void AggregatorStage::flip(const std::string& target) {
     std::vector<Health>& states = ledger[target];
     const bool up = states.empty() || states.back() == Health::down;
     states.push_back(up ? Health::up : Health::down);
-    chorus->hold(target, up ? Opinion::up : Opinion::down);
+    hold(target, up ? Opinion::up : Opinion::down);
+}
+
+void AggregatorStage::hold(const std::string& target, Opinion opinion, const Chorus::More& more) {
+    for (const auto& chorus : choruses_) chorus->hold(target, opinion, more);
+}
+
+bool AggregatorStage::sing(std::size_t rounds) const {
+    // The round that is under way began before.
+    std::vector<std::size_t> until;
+    for (const auto& chorus : choruses_) until.push_back(chorus->rounds() + 1 + rounds);
+    return wait_until([&] {
+        for (std::size_t i = 0; i < until.size(); ++i) {
+            if (choruses_[i]->rounds() < until[i]) return false;
+        }
+        return true;
+    });
 }
 
 void AggregatorStage::flip_all() {
@@ -88,8 +110,13 @@ void AggregatorStage::flip_all() {
 }
 
 bool AggregatorStage::shown(const std::string& target) const {
-    const auto newest = told->newest(target);
     const std::vector<Health>& states = ledger.at(target);
+    std::optional<contract::State> newest;
+    if (!bucket_) {
+        newest = told->newest(target);
+    } else if (const auto entry = bucket_->newest(target)) {
+        newest = entry->state;
+    }
     return newest && newest->state == states.back() && newest->transition >= states.size();
 }
 
@@ -121,7 +148,21 @@ std::string AggregatorStage::otherwise(const std::vector<ToldState>& found) cons
     return text;
 }
 
-std::vector<std::size_t> AggregatorStage::subscribers_by_partition() const {
+std::string AggregatorStage::logs() const {
+    std::string all;
+    for (const auto& [id, daemon] : aggregators_) all += id + ":\n" + daemon->log() + "\n";
+    return all;
+}
+
+OneServer::OneServer()
+    : monitor(free_port()), nats({.extra_config = "http: \"127.0.0.1:" + std::to_string(monitor) + "\""}) {}
+
+OneServerStage::OneServerStage(int targets)
+    : AggregatorStage(
+          targets,
+          {.readers = nats.url(), .workers = {nats.url(), nats.url(), nats.url()}, .aggregators = {}}) {}
+
+std::vector<std::size_t> OneServerStage::subscribers_by_partition() const {
     const HttpAnswer answer = http_get("http://127.0.0.1:" + std::to_string(monitor) + "/connz?subs=1");
     const auto connections = nlohmann::json::parse(answer.body, nullptr, false);
     std::vector<std::size_t> counts(contract::kPartitions, 0);
@@ -134,12 +175,6 @@ std::vector<std::size_t> AggregatorStage::subscribers_by_partition() const {
     for (unsigned partition = 0; partition < contract::kPartitions; ++partition)
         counts[partition] = by_subject[contract::partition_pings(partition)];
     return counts;
-}
-
-std::string AggregatorStage::logs() const {
-    std::string all;
-    for (const auto& [id, daemon] : aggregators_) all += id + ":\n" + daemon->log() + "\n";
-    return all;
 }
 
 }  // namespace pgpulse::support

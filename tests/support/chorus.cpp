@@ -1,7 +1,5 @@
 #include "tests/support/chorus.hpp"
 
-#include "tests/support/wait_until.hpp"
-
 #include <algorithm>
 #include <stdexcept>
 
@@ -12,8 +10,9 @@ constexpr std::chrono::milliseconds kPace{250};
 
 }  // namespace
 
-Chorus::Chorus(nats::Connection& connection, const std::vector<std::string>& ids) {
-    for (const std::string& id : ids) workers_.push_back(std::make_unique<PingingWorker>(connection, id));
+Chorus::Chorus(nats::Connection& connection, const std::vector<std::string>& ids, int replicas) {
+    for (const std::string& id : ids)
+        workers_.push_back(std::make_unique<PingingWorker>(connection, id, replicas));
     thread_ = std::thread{[this] { run(); }};
 }
 
@@ -42,12 +41,6 @@ void Chorus::hold(const std::string& target, contract::Opinion opinion, More mor
 std::size_t Chorus::rounds() const {
     const std::lock_guard lock{mutex_};
     return rounds_;
-}
-
-bool Chorus::sing(std::size_t rounds) const {
-    // The round that is under way began before.
-    const std::size_t until = this->rounds() + 1 + rounds;
-    return wait_until([&] { return this->rounds() >= until; });
 }
 
 void Chorus::run() {

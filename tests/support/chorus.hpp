@@ -22,7 +22,8 @@ class Chorus {
     /// What a ping tells beside the opinion.
     using More = std::function<void(contract::Ping&)>;
 
-    Chorus(nats::Connection& connection, const std::vector<std::string>& ids);
+    /// `replicas`: of the bucket of members where they make it.
+    Chorus(nats::Connection& connection, const std::vector<std::string>& ids, int replicas = 1);
     Chorus(const Chorus&) = delete;
     Chorus& operator=(const Chorus&) = delete;
     ~Chorus();
@@ -35,8 +36,6 @@ class Chorus {
 
     /// How often all was said that is held; any thread.
     [[nodiscard]] std::size_t rounds() const;
-    /// Waits until all was said so often from now on; false at the default deadline.
-    [[nodiscard]] bool sing(std::size_t rounds) const;
 
   private:
     struct Held {

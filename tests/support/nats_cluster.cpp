@@ -7,6 +7,7 @@
 #include <nats/nats.h>
 
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
 
 namespace pgpulse::support {
@@ -45,6 +46,7 @@ class Session {
 
     explicit operator bool() const { return js_ != nullptr; }
     [[nodiscard]] jsCtx* js() const { return js_.get(); }
+    [[nodiscard]] natsConnection* connection() const { return connection_.get(); }
 
   private:
     nats::ConnectionHandle connection_;
@@ -103,7 +105,8 @@ NatsCluster::NatsCluster() {
 
 void NatsCluster::wait_until_ready() {
     for (std::size_t i = 0; i < kServers; ++i) {
-        if (!wait_until([&] { return makes_replicated_stream(url(i)); }))
+        // Elections take up to nine seconds each, and here are three.
+        if (!wait_until([&] { return makes_replicated_stream(url(i)); }, std::chrono::seconds{90}))
             throw std::runtime_error("no stream of three replicas can be made at " + name_of(i) + ":\n" +
                                      log());
     }
@@ -179,6 +182,18 @@ NatsCluster::Answer NatsCluster::ask(const std::string& stream) const {
 
 std::optional<std::size_t> NatsCluster::leader_of(const std::string& stream) const {
     return ask(stream).leader;
+}
+
+bool NatsCluster::lead(const std::string& stream, std::size_t server) const {
+    const auto leader = leader_of(stream);
+    if (!leader || *leader == server) return leader.has_value();
+    const Session session{url(*leader)};
+    natsMsg* reply = nullptr;
+    if (session && natsConnection_Request(&reply, session.connection(),
+                                          ("$JS.API.STREAM.LEADER.STEPDOWN." + stream).c_str(), nullptr, 0,
+                                          kRequestTimeoutMs) == NATS_OK)
+        natsMsg_Destroy(reply);
+    return false;
 }
 
 bool NatsCluster::whole(const std::string& stream) const { return ask(stream).whole; }

@@ -40,6 +40,8 @@ class NatsCluster {
     [[nodiscard]] std::optional<std::size_t> leader_of(const std::string& stream) const;
     /// The stream has a leader, and all its replicas are up to date.
     [[nodiscard]] bool whole(const std::string& stream) const;
+    /// True where the server leads the stream; else asks the one that does to step down.
+    [[nodiscard]] bool lead(const std::string& stream, std::size_t server) const;
 
     [[nodiscard]] NatsServer& server(std::size_t server) { return *servers_.at(server); }
     /// The logs of all three.

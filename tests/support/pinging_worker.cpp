@@ -8,14 +8,15 @@
 
 namespace pgpulse::support {
 
-PingingWorker::PingingWorker(nats::Connection& connection, std::string id)
+PingingWorker::PingingWorker(nats::Connection& connection, std::string id, int replicas)
     : connection_(connection),
       id_(std::move(id)),
       run_(runtime::random_run()),
       feed_(connection,
             contract::Member{contract::MemberKind::probe, id_, run_, "", contract::MemberPhase::starting},
             {[this] { return working_.load(); }, [](const cluster::Membership::View&) {},
-             [](const std::string&) {}}) {}
+             [](const std::string&) {}},
+            replicas) {}
 
 contract::Ping PingingWorker::ping(const std::string& target, contract::Opinion opinion) {
     contract::Ping ping;

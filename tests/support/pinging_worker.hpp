@@ -13,7 +13,8 @@ namespace pgpulse::support {
 /// A worker played by a test: a member of the cluster like any other, whose pings say what the test wants said.
 class PingingWorker {
   public:
-    PingingWorker(nats::Connection& connection, std::string id);
+    /// `replicas`: of the bucket of members where it makes it.
+    PingingWorker(nats::Connection& connection, std::string id, int replicas = 1);
 
     /// It is among those that serve, as it sees them.
     [[nodiscard]] bool serves() const { return feed_.serving(); }

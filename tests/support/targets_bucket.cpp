@@ -7,7 +7,7 @@
 
 namespace pgpulse::support {
 
-std::unique_ptr<nats::Connection> connect_with_targets_bucket(const std::string& url) {
+std::unique_ptr<nats::Connection> connect_with_targets_bucket(const std::string& url, int replicas) {
     nats::ConnectOptions options;
     options.url = url;
     auto connection = nats::Connection::open(options);
@@ -15,6 +15,7 @@ std::unique_ptr<nats::Connection> connect_with_targets_bucket(const std::string&
     nats::BucketConfig bucket;
     bucket.name = contract::kTargetsBucket;
     bucket.history = 8;
+    bucket.replicas = replicas;
     if (const auto made = nats::ensure_bucket(**connection, bucket); !made)
         throw std::runtime_error(made.error().text);
     return std::move(*connection);

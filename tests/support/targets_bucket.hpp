@@ -8,9 +8,9 @@
 
 namespace pgpulse::support {
 
-/// A connection to the NATS server, where the bucket of targets is made if it is not there. Throws
-/// std::runtime_error with what NATS says.
-std::unique_ptr<nats::Connection> connect_with_targets_bucket(const std::string& url);
+/// A connection to the NATS server, where the bucket of targets is made if it is not there, of so many
+/// replicas. Throws std::runtime_error with what NATS says.
+std::unique_ptr<nats::Connection> connect_with_targets_bucket(const std::string& url, int replicas = 1);
 
 /// Puts a definition into the bucket, as an operator does. Throws std::runtime_error when it cannot be sent.
 void put_target(nats::Connection& connection, const contract::TargetDefinition& target);
