@@ -131,7 +131,23 @@ std::size_t AggregatorStage::shown(const std::vector<std::string>& some) const {
         std::ranges::count_if(some, [this](const std::string& target) { return shown(target); }));
 }
 
-std::string AggregatorStage::stored_otherwise() const { return otherwise(stored_states(*readers)); }
+std::string AggregatorStage::stored_otherwise() const {
+    std::vector<ToldState> stored;
+    std::string refused;
+    // Servers that are electing a leader refuse for a while.
+    const bool read = wait_until(
+        [&] {
+            try {
+                stored = stored_states(*readers);
+                return true;
+            } catch (const std::runtime_error& error) {
+                refused = error.what();
+                return false;
+            }
+        },
+        kDeadline);
+    return read ? otherwise(stored) : "the bucket cannot be read: " + refused;
+}
 
 std::string AggregatorStage::told_otherwise() const { return otherwise(told->all()); }
 

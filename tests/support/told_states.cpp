@@ -83,9 +83,12 @@ std::vector<ToldState> stored_states(nats::Connection& connection) {
     for (std::uint64_t revision = std::max<std::uint64_t>(info->State.FirstSeq, 1);
          revision <= info->State.LastSeq; ++revision) {
         natsMsg* raw = nullptr;
-        const natsStatus s = js_GetMsg(&raw, js.get(), kStream, revision, nullptr, nullptr);
+        jsErrCode code{};
+        const natsStatus s = js_GetMsg(&raw, js.get(), kStream, revision, nullptr, &code);
         if (s == NATS_NOT_FOUND) continue;  // the history is full
-        if (s != NATS_OK) throw std::runtime_error{natsStatus_GetText(s)};
+        if (s != NATS_OK)
+            throw std::runtime_error{
+                fmt::format("revision {}: {} ({})", revision, natsStatus_GetText(s), static_cast<int>(code))};
         const nats::Message message{raw};
         stored.push_back(
             read(nats::subject_of(message).substr(kKeyPrefix.size()), revision, nats::payload_of(message)));
