@@ -203,6 +203,8 @@ void Tally::members(const std::vector<std::string>& probes, Now now, Actions& ou
 void Tally::ranks(const Ranks& ranks, Now now, Actions& out) {
     const Ranks before = std::exchange(ranks_, ranks);
     for (Target& target : targets_) {
+        // Putting right is for those who tally it: their word may be the bucket's already, and nothing more may come.
+        if (rank(target) == Rank::none && target.refused) take_word(target, std::move(*target.refused));
         // Whoever wrote it may have died.
         target.vouched = false;
         const Rank was = before.at(target.partition);
@@ -229,20 +231,11 @@ void Tally::state(std::string_view name, contract::State state, std::uint64_t re
     // Who does not tally the target knows no better than the bucket, and may have missed what became of it.
     const bool knows_better = target.belief && rank(target) != Rank::none;
     if (knows_better && !by_aggregator && *target.belief != state) {
-        damaged(target, Damage::edited, now);
+        damaged(target, Damage::edited, std::make_unique<contract::State>(std::move(state)), now);
     } else if (knows_better && state.transition < target.belief->transition) {
-        damaged(target, Damage::older, now);
+        damaged(target, Damage::older, std::make_unique<contract::State>(std::move(state)), now);
     } else {
-        const bool by_another = state.decided_by != id_;
-        const bool put_back = target.belief && *target.belief == state;
-        const bool news = states_loaded_ || target.belief;
-        const auto life_before = present_life(target);
-        adopt(target, std::move(state));
-        // Whoever wrote of another life may have seen a later one; what is true is told again by the next ping.
-        if (by_another && present_life(target) != life_before) target.lives->restarted.reset();
-        target.rewrite = false;
-        target.foreign = target.vouched = news && by_another && !put_back;
-        target.adopted = hearing_.now();
+        take_word(target, std::move(state));
     }
     evaluate(target, now, out);
 }
@@ -251,7 +244,7 @@ void Tally::unreadable_state(std::string_view name, std::uint64_t revision, Now 
     Target& target = target_named(name);
     target.seen = true;
     target.revision = revision;
-    if (target.belief) damaged(target, Damage::spoiled, now);
+    if (target.belief) damaged(target, Damage::spoiled, nullptr, now);
     evaluate(target, now, out);
 }
 
@@ -265,10 +258,9 @@ void Tally::state_removed(std::string_view name, std::uint64_t revision, bool by
     if (!target.terms || by_aggregator) {
         // An aggregator deletes for a definition's delete marker alone, which this one may not have read yet.
         forget_belief(target);
-        target.rewrite = false;
         if (target.terms) target.quiet_until = now.mono + kDefinitionFollows;
     } else if (target.belief) {
-        damaged(target, Damage::removed, now);
+        damaged(target, Damage::removed, nullptr, now);
     }
     evaluate(target, now, out);
 }
@@ -279,7 +271,7 @@ void Tally::states_loaded(Now now, Actions& out) {
         if (target.seen) continue;
         target.revision = 0;
         forget_write(target);
-        if (target.belief) damaged(target, Damage::lost, now);
+        if (target.belief) damaged(target, Damage::lost, nullptr, now);
     }
     evaluate_all(now, out);
 }
@@ -380,7 +372,6 @@ void Tally::written(std::string_view name, Written outcome, std::uint64_t expect
             if (revision <= target.revision) break;
             target.revision = revision;
             target.seen = true;
-            target.rewrite = false;
             target.foreign = false;
             if (write.state.target.empty()) {
                 forget_belief(target);
@@ -645,7 +636,21 @@ contract::State Tally::next_state(const Target& target, const Findings& found, c
     return next;
 }
 
+void Tally::take_word(Target& target, contract::State state) {
+    const bool by_another = state.decided_by != id_;
+    const bool put_back = target.belief && *target.belief == state;
+    const bool news = states_loaded_ || target.belief;
+    const auto life_before = present_life(target);
+    adopt(target, std::move(state));
+    // Whoever wrote of another life may have seen a later one; what is true is told again by the next ping.
+    if (by_another && present_life(target) != life_before) target.lives->restarted.reset();
+    target.foreign = target.vouched = news && by_another && !put_back;
+    target.adopted = hearing_.now();
+}
+
 void Tally::adopt(Target& target, contract::State state) {
+    target.rewrite = false;
+    target.refused.reset();
     if (const auto life = life_of(state)) {
         Lives& lives = lives_of(target);
         lives.known.adopt(*life);
@@ -663,14 +668,17 @@ void Tally::adopt(Target& target, contract::State state) {
 
 void Tally::forget_belief(Target& target) {
     target.belief.reset();
+    target.rewrite = false;
+    target.refused.reset();
     target.foreign = target.vouched = false;
     // Whatever comes next of that name may be another server.
     target.lives.reset();
     update_claim(target);
 }
 
-void Tally::damaged(Target& target, Damage damage, Now now) {
+void Tally::damaged(Target& target, Damage damage, std::unique_ptr<contract::State> refused, Now now) {
     target.rewrite = true;
+    target.refused = std::move(refused);
     const bool by_the_server = damage == Damage::lost || damage == Damage::older;
     target.rewrite_from = by_the_server ? now.mono + kPutBackAfter : now.mono;
     // Without a definition it is put back once it has got one again, if ever.

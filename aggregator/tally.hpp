@@ -194,6 +194,8 @@ class Tally {
         std::unique_ptr<Maintenance> maintenance;  // none: never defined
         std::unique_ptr<Lives> lives;              // none: never told
         std::unique_ptr<contract::State> belief;
+        std::unique_ptr<contract::State>
+            refused;  // what the bucket says instead, where `rewrite` and a state
         std::unique_ptr<Write> in_flight;
         std::uint64_t revision = 0;  // of the key's last message, a delete marker included
         std::chrono::steady_clock::time_point quiet_until{};   // no write before
@@ -294,9 +296,12 @@ class Tally {
     [[nodiscard]] bool must_wait(const Target& target, const Changes& changes) const;
     [[nodiscard]] contract::State next_state(const Target& target, const Findings& found,
                                              const Changes& changes, Now now) const;
+    /// What the bucket says is the belief from now on.
+    void take_word(Target& target, contract::State state);
     void adopt(Target& target, contract::State state);
     void forget_belief(Target& target);
-    void damaged(Target& target, Damage damage, Now now);
+    /// `refused`: the state that the bucket says instead of the belief, if it says one.
+    void damaged(Target& target, Damage damage, std::unique_ptr<contract::State> refused, Now now);
     void update_claim(Target& target);
     [[nodiscard]] static std::string_view service_of(const Target& target);
     [[nodiscard]] static Lives& lives_of(Target& target);

@@ -119,6 +119,11 @@ void TallyModel::ranks(const aggregator::Ranks& ranks) {
     const aggregator::Ranks before = ranks_;
     ranks_ = ranks;
     for (auto& [name, target] : targets_) {
+        // What others tally is theirs to put right.
+        if (rank(name) == Rank::none && target.refused) {
+            const State word = *target.refused;
+            take_word(name, target, word);
+        }
         target.vouched = false;
         const bool served = before.at(contract::partition_of(name)) != Rank::none;
         if (served != (rank(name) != Rank::none)) begin(target);
@@ -169,20 +174,27 @@ bool TallyModel::state(const std::string& name, const State& state, std::uint64_
     const bool tallied = rank(name) != Rank::none;
     if (tallied && target.belief && !by_aggregator && target.belief != state) {
         target.put_back_from = now.mono;
+        target.refused = state;
     } else if (tallied && target.belief && state.transition < target.belief->transition) {
         target.put_back_from = now.mono + 1500ms;
+        target.refused = state;
     } else {
-        const bool others = state.decided_by != id_;
-        const bool news = (states_loaded_ || target.belief) && target.belief != state;
-        const std::optional<Life> life_before = target.life;
-        adopt(name, target, state);
-        if (others && target.life != life_before) target.untold_life.reset();
-        target.put_back_from.reset();
-        target.others_word.reset();
-        if (others && news) target.others_word = hearing_;
-        target.vouched = target.others_word.has_value();
+        take_word(name, target, state);
     }
     return true;
+}
+
+void TallyModel::take_word(const std::string& name, Target& target, const State& state) {
+    const bool others = state.decided_by != id_;
+    const bool news = (states_loaded_ || target.belief) && target.belief != state;
+    const std::optional<Life> life_before = target.life;
+    adopt(name, target, state);
+    if (others && target.life != life_before) target.untold_life.reset();
+    target.put_back_from.reset();
+    target.refused.reset();
+    target.others_word.reset();
+    if (others && news) target.others_word = hearing_;
+    target.vouched = target.others_word.has_value();
 }
 
 void TallyModel::unreadable_state(const std::string& name, std::uint64_t revision, Now now) {
@@ -190,6 +202,7 @@ void TallyModel::unreadable_state(const std::string& name, std::uint64_t revisio
     target.told = true;
     target.revision = revision;
     if (target.belief) target.put_back_from = now.mono;
+    target.refused.reset();
 }
 
 bool TallyModel::state_removed(const std::string& name, std::uint64_t revision, bool by_aggregator, Now now) {
@@ -201,10 +214,12 @@ bool TallyModel::state_removed(const std::string& name, std::uint64_t revision, 
     if (!target.definition || by_aggregator) {
         forget_belief(name, target);
         target.put_back_from.reset();
+        target.refused.reset();
         // The definition's delete marker may be on its way.
         if (target.definition) target.quiet_until = now.mono + 1s;
     } else if (target.belief) {
         target.put_back_from = now.mono;
+        target.refused.reset();
     }
     return true;
 }
@@ -216,6 +231,7 @@ void TallyModel::states_loaded(Now now) {
         target.revision = 0;
         target.in_flight.reset();
         if (target.belief) target.put_back_from = now.mono + 1500ms;
+        target.refused.reset();
     }
 }
 
@@ -302,6 +318,7 @@ void TallyModel::written(const std::string& name, Written outcome, std::uint64_t
     target.revision = revision;
     target.told = true;
     target.put_back_from.reset();
+    target.refused.reset();
     target.others_word.reset();
     if (write.state) {
         adopt(name, target, *write.state);

@@ -102,8 +102,9 @@ class TallyModel {
         std::optional<InFlight> in_flight;
         Mono quiet_until{};
         std::optional<Mono> put_back_from;
-        std::optional<Time> others_word;  // since when the belief is another aggregator's
-        bool vouched = false;             // and no aggregator has come or gone since
+        std::optional<contract::State> refused;  // the state that the bucket says meanwhile
+        std::optional<Time> others_word;         // since when the belief is another aggregator's
+        bool vouched = false;                    // and no aggregator has come or gone since
         Time begun{0};
         std::vector<Heard> heard;               // since this aggregator began with it
         std::map<std::string, Time> observers;  // by when they became it
@@ -164,6 +165,7 @@ class TallyModel {
     [[nodiscard]] static Time freshness(const Target& target);
     void begin(Target& target) const;
     void seat(const std::string& name, Target& target) const;
+    void take_word(const std::string& name, Target& target, const contract::State& state);
     void adopt(const std::string& name, Target& target, const contract::State& state);
     void forget_belief(const std::string& name, Target& target) const;
     void look_at_claim(const std::string& name, Target& target) const;

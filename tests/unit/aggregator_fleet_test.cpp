@@ -199,10 +199,7 @@ class Scene {
             EXPECT_FALSE(state->maintenance);
         }
         for (const auto& [id, each] : fleet.aggregators) {
-            // Each of two tallies all of them.
-            if (fleet.aggregators.size() <= 2) {
-                EXPECT_EQ(each->tally.census().by_state, truth) << id;
-            }
+            EXPECT_EQ(each->tally.census().by_state, truth) << id;
             EXPECT_EQ(each->tally.census().disputed, 0U) << id;
             EXPECT_EQ(each->tally.census().writing, 0U) << id;
         }

@@ -558,6 +558,42 @@ TEST_F(TallyTest, WhoDoesNotTallyATargetTakesTheBucketsWord) {
     EXPECT_TRUE(puts().empty());
 }
 
+TEST_F(TallyTest, WhoCeasesToTallyATargetTakesTheBucketsWordThatItWantedToPutRight) {
+    load({"db1"});
+    hears("w1", Opinion::up);
+    const contract::State older = stored();
+    hears("w1", Opinion::down);
+    stored();
+    // The server has lost the newest write, and the new aggregators found nothing else.
+    tally.states_opened();
+    tally.state("db1", older, 101, true, now, actions);
+    tally.states_loaded(now, actions);
+    pass(1s);
+    EXPECT_EQ(tally.census().by_state.at(Health::down), 1U);
+    rank(Rank::none);
+    EXPECT_EQ(tally.census().by_state.at(Health::up), 1U);
+    rank(Rank::first);
+    pass(3s);
+    EXPECT_TRUE(puts().empty());
+    hears("w1", Opinion::down);
+    const auto down = stored();
+    EXPECT_EQ(down.state, Health::down);
+    EXPECT_EQ(down.transition, older.transition + 1);
+}
+
+TEST_F(TallyTest, WhoCeasesToTallyATargetKeepsWhatTheBucketHasNoStateFor) {
+    load({"db1"});
+    hears("w1", Opinion::up);
+    const auto before = stored();
+    tally.states_opened();
+    tally.states_loaded(now, actions);
+    rank(Rank::none);
+    EXPECT_EQ(tally.census().by_state.at(Health::up), 1U) << "absence removes nothing";
+    rank(Rank::first);
+    pass(2s);
+    EXPECT_EQ(stored(), before) << "nobody else has put it back";
+}
+
 TEST_F(TallyTest, ASpoiledValueIsOverwritten) {
     load({"db1"});
     hears("w1", Opinion::up);
