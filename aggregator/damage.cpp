@@ -3,18 +3,20 @@
 namespace pgpulse::aggregator {
 namespace {
 
-std::string_view in_words(Damage damage) {
+/// "was lost" of one, "were lost" of several.
+std::string in_words(Damage damage, bool one) {
+    const std::string were = one ? "was " : "were ";
     switch (damage) {
         case Damage::lost:
-            return "were lost";
+            return were + "lost";
         case Damage::older:
             return "went back to an older value";
         case Damage::removed:
-            return "were deleted by hand";
+            return were + "deleted by hand";
         case Damage::edited:
-            return "were edited by hand";
+            return were + "edited by hand";
         case Damage::spoiled:
-            return "were overwritten with what is no document of the contract";
+            return were + "overwritten with what is no document of the contract";
     }
     return "";
 }
@@ -35,9 +37,11 @@ std::vector<std::string> DamageReport::take() {
     for (std::size_t i = 0; i < kKinds; ++i) {
         Kind& kind = kinds_.at(i);
         if (kind.count == 0) continue;
-        lines.push_back("bucket '" + bucket_ + "': " + std::to_string(kind.count) + " " + what_ + " " +
-                        std::string{in_words(static_cast<Damage>(i))} + " (" + kind.names +
-                        (kind.count > kNamed ? ", ..." : "") + "): putting them back");
+        const bool one = kind.count == 1;
+        lines.push_back("bucket '" + bucket_ + "': " + std::to_string(kind.count) + " " + what_ +
+                        (one ? " " : "s ") + in_words(static_cast<Damage>(i), one) + " (" + kind.names +
+                        (kind.count > kNamed ? ", ..." : "") + "): putting " + (one ? "it" : "them") +
+                        " back");
         kind = {};
     }
     return lines;

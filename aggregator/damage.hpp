@@ -21,13 +21,13 @@ enum class Damage {
 /// Gathers what is put back, so that a wiped bucket of a hundred thousand keys makes one line. Pure.
 class DamageReport {
   public:
-    /// `bucket`, `what`: "health", "states".
+    /// `bucket`, `what`: "health", "state": what is in it, in the singular.
     DamageReport(std::string bucket, std::string what) : bucket_(std::move(bucket)), what_(std::move(what)) {}
 
     void add(Damage damage, std::string_view key);
 
     /// A line for each kind of damage since the last call: "bucket 'health': 3 states were lost (db1, db2,
-    /// db3): putting them back".
+    /// db3): putting them back", "1 state was lost (db1): putting it back".
     [[nodiscard]] std::vector<std::string> take();
 
   private:

@@ -100,7 +100,7 @@ class DefinitionKeeper {
     bool loaded_ = false;
     std::size_t in_flight_ = 0;
     std::uint64_t put_back_ = 0;
-    DamageReport report_{"health_targets", "definitions"};
+    DamageReport report_{"health_targets", "definition"};
 
     [[nodiscard]] Rank rank(std::string_view key) const;
     [[nodiscard]] bool is_older(const Held& held, std::uint64_t revision, std::int64_t stored_at_us) const;

@@ -259,7 +259,7 @@ class Tally {
     HearingClock hearing_;
     Workers workers_;
     Claims claims_;
-    DamageReport damage_{"health", "states"};
+    DamageReport damage_{"health", "state"};
     Ranks ranks_{};
     std::set<Terms> terms_;
     bool definitions_loaded_ = false;

@@ -192,7 +192,7 @@ TEST_F(Aggregator, AnInvalidDefinitionIsNamedAndTheLastGoodOneIsPutBack) {
         return aggregator->log().find("db1.port: expected an integer") != std::string::npos;
     })) << aggregator->log();
     EXPECT_TRUE(wait_until([&] { return newest("health_targets", "db1") == before; })) << aggregator->log();
-    EXPECT_NE(aggregator->log().find("putting them back"), std::string::npos);
+    EXPECT_NE(aggregator->log().find("putting it back"), std::string::npos);
     says_until(Opinion::down, Health::down);
 }
 

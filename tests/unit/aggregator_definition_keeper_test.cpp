@@ -111,7 +111,7 @@ TEST_F(DefinitionKeeperTest, SpoiledIsOverwrittenWithTheLastValidValue) {
     keeper.invalid_value("db1", 3, now);
     EXPECT_THAT(puts(), ElementsAre(PutDefinition{"db1", "value 1", 3}));
     EXPECT_THAT(keeper.take_notices(),
-                ElementsAre(HasSubstr("1 definitions were overwritten with what is no")));
+                ElementsAre(HasSubstr("1 definition was overwritten with what is no")));
 }
 
 TEST_F(DefinitionKeeperTest, SpoiledWhileNobodyLookedIsOverwrittenOnceTheBucketIsRead) {
@@ -239,11 +239,11 @@ TEST_F(DefinitionKeeperTest, OwnPartitionsAloneArePutBack) {
     keeper.ranks(ranks, now);
     lose();
     EXPECT_THAT(puts(), ElementsAre(PutDefinition{"db1", "value 1", 0}));
-    EXPECT_THAT(keeper.take_notices(), ElementsAre(HasSubstr("1 definitions were lost (db1)")));
+    EXPECT_THAT(keeper.take_notices(), ElementsAre(HasSubstr("1 definition was lost (db1)")));
     // Whoever had the other partition is gone.
     keeper.ranks(all(Rank::first), now);
     EXPECT_THAT(puts(), ElementsAre(PutDefinition{"db2", "value 2", 0}));
-    EXPECT_THAT(keeper.take_notices(), ElementsAre(HasSubstr("1 definitions were lost (db2)")));
+    EXPECT_THAT(keeper.take_notices(), ElementsAre(HasSubstr("1 definition was lost (db2)")));
 }
 
 TEST_F(DefinitionKeeperTest, OwnPartitionsThatWentToOthersAreLeftToThem) {
