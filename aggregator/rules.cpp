@@ -51,12 +51,12 @@ bool quorum_down(const Ballot& ballot) { return has_quorum(ballot, Opinion::down
 bool always(const Ballot&) { return true; }
 
 constexpr std::array kRules{
-    Rule{"former_voters", "no voters, but somebody was heard within one freshness?",
+    Rule{"former_voters", "no voters, but a worker that serves was heard within one freshness?",
          "Those who may vote were not heard yet, or doubt themselves; what was heard lately stands.",
          Ruling::keep, former_voters},
     Rule{"too_young", "no voters, and this aggregator has the target for less than one freshness?",
          "Whoever has just begun to listen has not heard anybody's silence.", Ruling::keep, too_young},
-    Rule{"nobody_heard", "no voters?", "Nobody was heard for a whole freshness.", Ruling::unknown,
+    Rule{"nobody_heard", "no voters?", "Nobody who serves was heard for a whole freshness.", Ruling::unknown,
          nobody_heard},
     Rule{"quorum_up", "a quorum of the voters says up?", "A quorum of the voters holds the target up.",
          Ruling::up, quorum_up},

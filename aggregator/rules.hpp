@@ -23,7 +23,7 @@ struct Ballot {
     std::uint32_t unheard = 0;    // observers that have had the target for less than a freshness and were not
                                   // heard yet
     std::uint32_t assigned = 0;   // observers by rank, heard or not
-    bool anyone_heard = false;    // somebody was heard freshly: a voter, or one who was a voter before
+    bool anyone_heard = false;    // a worker that serves, or just did, was heard freshly: an observer or not
     bool young = false;           // this aggregator has had the target for less than a freshness
     std::optional<std::uint32_t> quorum;  // of the definition; empty: a majority
 };
@@ -51,8 +51,8 @@ struct Rule {
 /// - Soft evidence (silence, a reset) may be the observer's own fault: with two observers assigned or more it
 ///   needs two voices. A lone voice needs hard evidence, which only the target's host can give.
 /// - Without a quorum a state stays as it is: a disagreement is not a change.
-/// - `unknown` is said when nobody has been heard for a whole freshness, never because somebody disagrees, and
-///   not by an aggregator that has not had the target for so long itself.
+/// - `unknown` is said when nobody who serves has been heard for a whole freshness, never because somebody
+///   disagrees, and not by an aggregator that has not had the target for so long itself.
 std::span<const Rule> rules();
 
 /// The rule that decides.

@@ -195,7 +195,7 @@ void Tally::definitions_loaded(Now now, Actions& out) {
 }
 
 void Tally::members(const std::vector<std::string>& probes, Now now, Actions& out) {
-    workers_.members(probes);
+    workers_.members(probes, hearing_.now());
     for (Target& target : targets_) seat_voters(target);
     evaluate_all(now, out);
 }

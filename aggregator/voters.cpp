@@ -11,6 +11,11 @@ bool heard_freshly(const Word& word, Voters::Time now, const Patience& patience)
     return !word.suspect || now - word.suspect_since <= Patience::kLongestSuspect;
 }
 
+/// Serves, or did within one freshness.
+bool served_lately(const Workers::Worker& worker, Voters::Time now, const Patience& patience) {
+    return worker.serves || (worker.served_until && now - *worker.served_until <= patience.freshness);
+}
+
 }  // namespace
 
 void Voters::seat(std::span<const Workers::Index> observers, Time now) {
@@ -99,8 +104,9 @@ Ballot Voters::ballot(Time now, const OthersWord& others, const Patience& patien
     }
     ballot.votes = votes;
     ballot.assigned = static_cast<std::uint32_t>(seats_.size());
-    ballot.anyone_heard =
-        std::ranges::any_of(words_, [&](const Word& word) { return heard_freshly(word, now, patience); });
+    ballot.anyone_heard = std::ranges::any_of(words_, [&](const Word& word) {
+        return heard_freshly(word, now, patience) && served_lately(workers.at(word.worker), now, patience);
+    });
     return ballot;
 }
 

@@ -1,5 +1,7 @@
 #include "aggregator/workers.hpp"
 
+#include <utility>
+
 namespace pgpulse::aggregator {
 namespace {
 
@@ -15,8 +17,10 @@ std::optional<Workers::Index> Workers::meet(std::string_view id) {
     return add(id);
 }
 
-void Workers::members(const std::vector<std::string>& probes) {
-    for (Worker& worker : workers_) worker.serves = false;
+void Workers::members(const std::vector<std::string>& probes, HearingClock::Time now) {
+    for (Worker& worker : workers_) {
+        if (std::exchange(worker.serves, false)) worker.served_until = now;
+    }
     ranks_ = cluster::Rendezvous{probes};
     member_indexes_.clear();
     for (const std::string& id : ranks_.members()) {

@@ -24,8 +24,9 @@ class Workers {
         std::string id;
         std::string site;
         WorkerRun run;
-        std::uint32_t words = 0;  // kept of it
-        bool serves = false;      // among the members
+        std::uint32_t words = 0;                         // kept of it
+        bool serves = false;                             // among the members
+        std::optional<HearingClock::Time> served_until;  // of one that does not any more
     };
 
     /// So many are known at a time. Whoever is a member is always known.
@@ -34,8 +35,8 @@ class Workers {
     /// The worker of that id, known from now on. Nullopt where too many are known: somebody makes names up.
     std::optional<Index> meet(std::string_view id);
 
-    /// The probes that serve.
-    void members(const std::vector<std::string>& probes);
+    /// The probes that serve, as of `now` on the hearing clock.
+    void members(const std::vector<std::string>& probes, HearingClock::Time now);
 
     /// Counts the changes of the members, from 1; 0 before the first.
     [[nodiscard]] std::uint32_t generation() const { return generation_; }

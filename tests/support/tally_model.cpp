@@ -110,6 +110,7 @@ void TallyModel::definition_removed(const std::string& name) {
 }
 
 void TallyModel::members(const std::vector<std::string>& probes) {
+    for (const std::string& worker : members_) served_until_[worker] = hearing_;
     members_ = probes;
     members_known_ = true;
     for (auto& [name, target] : targets_) seat(name, target);
@@ -369,7 +370,13 @@ TallyModel::Ballot TallyModel::ballot(const Target& target) const {
     Ballot ballot;
     const auto words = TallyModel::words(target);
     const auto elsewhere = heard_elsewhere(target);
-    for (const auto& [worker, word] : words) ballot.somebody_heard |= fresh(target, word);
+    for (const auto& [worker, word] : words) {
+        const auto until = served_until_.find(worker);
+        const bool served_lately =
+            std::ranges::count(members_, worker) > 0 ||
+            (until != served_until_.end() && hearing_ - until->second <= freshness(target));
+        ballot.somebody_heard |= fresh(target, word) && served_lately;
+    }
     for (const auto& [worker, since] : target.observers) {
         const auto found = words.find(worker);
         const bool fresh_here = found != words.end() && fresh(target, found->second);

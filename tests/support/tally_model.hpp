@@ -152,6 +152,7 @@ class TallyModel {
     std::map<std::string, Target> targets_;
     std::map<std::string, Worker> workers_;
     std::vector<std::string> members_;
+    std::map<std::string, Time> served_until_;  // of those that were members before
     bool members_known_ = false;
     aggregator::Ranks ranks_{};
     bool definitions_loaded_ = false;

@@ -263,6 +263,24 @@ TEST_F(TallyTest, ATargetNobodyObservesIsUnknownAfterOneFreshness) {
     EXPECT_EQ(stored().state, Health::unknown);
 }
 
+TEST_F(TallyTest, WhoGoesOnPingingAndDoesNotServeKeepsNoTargetFromUnknown) {
+    load({"db1"});
+    hears("w1", Opinion::up);
+    stored();
+    tally.members({}, now, actions);
+    EXPECT_TRUE(puts().empty()) << "it was heard within one freshness";
+    keeps_saying("w1", Opinion::up, 4500ms);
+    EXPECT_TRUE(puts().empty());
+    keeps_saying("w1", Opinion::up, 1s);
+    EXPECT_EQ(stored().state, Health::unknown);
+    // One that never served is heard beside it.
+    keeps_saying("w2", Opinion::up, 6s);
+    EXPECT_TRUE(puts().empty());
+    tally.members({"w1"}, now, actions);
+    EXPECT_EQ(hears("w1", Opinion::up), Heard::counted);
+    EXPECT_EQ(stored().state, Health::up);
+}
+
 TEST_F(TallyTest, ATargetThatCannotBeAttemptedIsUnknownAndSaysWhy) {
     load({"db1"});
     for (int i = 0; i < 8; ++i) {

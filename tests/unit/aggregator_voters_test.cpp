@@ -31,6 +31,7 @@ class AggregatorVoters : public testing::Test {
     Workers::Index worker(const std::string& id) { return workers.meet(id).value(); }
 
     void seat(const std::vector<std::string>& observers, Time now) {
+        workers.members(observers, now);
         std::vector<Workers::Index> indexes;
         for (const std::string& id : observers) indexes.push_back(worker(id));
         voters.seat(indexes, now);
@@ -128,6 +129,7 @@ TEST_F(AggregatorVoters, AreWaitedForAnewWhenThisAggregatorBeginsAgain) {
 TEST_F(AggregatorVoters, WhatWasSaidBeforeOnesTurnCounts) {
     says("w2", Opinion::down, 900ms);
     seat({"w1"}, 0ms);
+    workers.members({"w1", "w2"}, 0ms);
     EXPECT_TRUE(ballot(1000ms).votes.empty());
     EXPECT_TRUE(ballot(1000ms).anyone_heard) << "kept without a voice";
     seat({"w2"}, 1000ms);
@@ -158,6 +160,21 @@ TEST_F(AggregatorVoters, WhoDoubtsHimselfKeepsATargetFromUnknownForAMinute) {
     says("w1", Opinion::up, 60'100ms);
     EXPECT_TRUE(ballot(60'100ms).anyone_heard);
     EXPECT_FALSE(ballot(60'101ms).anyone_heard);
+}
+
+TEST_F(AggregatorVoters, WhoServesOrDidWithinOneFreshnessKeepsATargetFromUnknown) {
+    seat({"w1"}, 0ms);
+    workers.members({"w1", "w2"}, 0ms);
+    says("stranger", Opinion::up, 10'000ms);
+    EXPECT_FALSE(ballot(10'000ms).anyone_heard) << "whoever never served keeps nothing";
+    says("w2", Opinion::up, 10'000ms);
+    EXPECT_TRUE(ballot(10'000ms).anyone_heard) << "who serves does, an observer or not";
+    workers.members({"w1"}, 10'000ms);
+    says("w2", Opinion::up, 14'000ms);
+    EXPECT_TRUE(ballot(15'000ms).anyone_heard);
+    EXPECT_FALSE(ballot(15'001ms).anyone_heard) << "it goes on pinging, and has not served for a freshness";
+    workers.members({"w1", "w2"}, 15'001ms);
+    EXPECT_TRUE(ballot(15'001ms).anyone_heard);
 }
 
 TEST_F(AggregatorVoters, KeepEightOthersWordsAndEveryObservers) {

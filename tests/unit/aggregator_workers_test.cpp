@@ -2,11 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
 namespace pgpulse::aggregator {
 namespace {
+
+using namespace std::chrono_literals;
 
 /// As many names as are known at a time, each of whom somebody keeps a word.
 void fill(Workers& workers) {
@@ -63,7 +66,7 @@ TEST(AggregatorWorkers, ARefusalDoesNotCostAWalkEachAndRoomIsFoundAllTheSame) {
 TEST(AggregatorWorkers, AMemberIsAlwaysKnown) {
     Workers workers;
     fill(workers);
-    workers.members({"w1", "w2"});
+    workers.members({"w1", "w2"}, 0ms);
     const auto member = workers.meet("w1");
     ASSERT_TRUE(member);
     EXPECT_TRUE(workers.at(*member).serves);
@@ -71,8 +74,11 @@ TEST(AggregatorWorkers, AMemberIsAlwaysKnown) {
     for (Workers::Index i = 0; i < Workers::kMost; ++i) workers.at(i).words = 0;
     for (int i = 0; i < 10'000; ++i) workers.meet("another-" + std::to_string(i));
     EXPECT_EQ(workers.meet("w1"), member);
-    workers.members({"w2"});
+    EXPECT_EQ(workers.at(*member).served_until, std::nullopt);
+    workers.members({"w2"}, 7ms);
     EXPECT_FALSE(workers.at(*member).serves);
+    workers.members({"w2"}, 8ms);
+    EXPECT_EQ(workers.at(*member).served_until, 7ms);
 }
 
 TEST(AggregatorWorkers, ObserversAreTheFirstOfTheMembersByRank) {
@@ -80,14 +86,14 @@ TEST(AggregatorWorkers, ObserversAreTheFirstOfTheMembersByRank) {
     EXPECT_EQ(workers.generation(), 0U);
     EXPECT_TRUE(workers.observers("db1", 3).empty());
     const std::vector<std::string> members{"w4", "w2", "w1", "w3"};
-    workers.members(members);
+    workers.members(members, 0ms);
     EXPECT_EQ(workers.generation(), 1U);
     std::vector<std::string> observers;
     for (const auto index : workers.observers("db1", 3)) observers.push_back(workers.at(index).id);
     EXPECT_EQ(observers, (cluster::Rendezvous{members}.owners("db1", 3)));
     EXPECT_EQ(workers.observers("db1", 64).size(), 4U) << "as many as there are";
     // Of those who are left nobody changes places.
-    workers.members({"w1", "w2", "w3"});
+    workers.members({"w1", "w2", "w3"}, 1ms);
     std::erase(observers, "w4");
     const auto left = workers.observers("db1", 3);
     ASSERT_EQ(left.size(), 3U);
