@@ -616,12 +616,8 @@ contract::State Tally::next_state(const Target& target, const Findings& found, c
     if (found.restarted) ++next.restarts;
 
     std::vector<Reason> reasons;
-    for (const Word* const word : target.voters.evidence()) {
-        if (speaks_for(*word, health) &&
-            (health == Health::unknown ||
-             target.voters.is_fresh(*word, hearing_.now(), target.terms->patience()))) {
-            reasons.push_back(word->reason);
-        }
+    for (const Word* const word : target.voters.evidence(health, hearing_.now(), target.terms->patience())) {
+        if (speaks_for(*word, health)) reasons.push_back(word->reason);
         next.evidence.push_back(to_evidence(*word, workers_));
     }
     if (changes.test(static_cast<std::size_t>(Change::state)) || !target.belief || !reasons.empty())

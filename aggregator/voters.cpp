@@ -11,6 +11,10 @@ bool heard_freshly(const Word& word, Voters::Time now, const Patience& patience)
     return !word.suspect || now - word.suspect_since <= Patience::kLongestSuspect;
 }
 
+bool doubts_itself_for_long(const Word& word, Voters::Time now, const Patience& patience) {
+    return word.suspect && now - word.suspect_since > patience.suspect;
+}
+
 /// Serves, or did within one freshness.
 bool served_lately(const Workers::Worker& worker, Voters::Time now, const Patience& patience) {
     return worker.serves || (worker.served_until && now - *worker.served_until <= patience.freshness);
@@ -89,7 +93,7 @@ Ballot Voters::ballot(Time now, const OthersWord& others, const Patience& patien
     for (const Seat& seat : seats_) {
         const Word* const word = find(seat.worker);
         const bool fresh = word != nullptr && heard_freshly(*word, now, patience);
-        if (fresh && word->suspect && now - word->suspect_since > patience.suspect) continue;
+        if (fresh && doubts_itself_for_long(*word, now, patience)) continue;
         if (fresh && word->heard > others.since) {
             votes.push_back({word->opinion, word->reason, word->suspect});
         } else if (const auto* const elsewhere = vouched(others, word, workers.at(seat.worker))) {
@@ -108,10 +112,6 @@ Ballot Voters::ballot(Time now, const OthersWord& others, const Patience& patien
         return heard_freshly(word, now, patience) && served_lately(workers.at(word.worker), now, patience);
     });
     return ballot;
-}
-
-bool Voters::is_fresh(const Word& word, Time now, const Patience& patience) const {
-    return is_observer(word.worker) && heard_freshly(word, now, patience);
 }
 
 RoleReports Voters::roles(Time now, const OthersWord& others, const Patience& patience,
@@ -148,10 +148,15 @@ void Voters::forget_roles() {
     for (Word& word : words_) word.role_heard = Word::kNever;
 }
 
-std::vector<const Word*> Voters::evidence() const {
+std::vector<const Word*> Voters::evidence(contract::Health health, Time now, const Patience& patience) const {
     std::vector<const Word*> words;
     for (const Word& word : words_) {
-        if (seats_.empty() || is_observer(word.worker)) words.push_back(&word);
+        const bool observer = is_observer(word.worker);
+        const bool shown = health == contract::Health::unknown
+                               ? observer || seats_.empty()
+                               : observer && heard_freshly(word, now, patience) &&
+                                     !doubts_itself_for_long(word, now, patience);
+        if (shown) words.push_back(&word);
     }
     return words;
 }

@@ -91,9 +91,6 @@ class Voters {
     [[nodiscard]] Ballot ballot(Time now, const OthersWord& others, const Patience& patience,
                                 const Workers& workers, std::vector<Vote>& votes) const;
 
-    /// The word of an observer counts now.
-    [[nodiscard]] bool is_fresh(const Word& word, Time now, const Patience& patience) const;
-
     /// What the observers tell of the role after the other's word and within one freshness, and of the life that is
     /// given, where it is. Whom the other's evidence names and nobody heard here since tells what the other wrote.
     [[nodiscard]] RoleReports roles(Time now, const OthersWord& others, const Patience& patience,
@@ -103,8 +100,10 @@ class Voters {
     /// What was told of the role says nothing any more: the server may come back as something else.
     void forget_roles();
 
-    /// What the observers said last; of a target without observers, what anybody did.
-    [[nodiscard]] std::vector<const Word*> evidence() const;
+    /// What those voters said last who were heard within one freshness; for `unknown`, where there are none, what the
+    /// observers did, however long ago, and of a target without observers, anybody.
+    [[nodiscard]] std::vector<const Word*> evidence(contract::Health health, Time now,
+                                                    const Patience& patience) const;
 
   private:
     struct Seat {

@@ -504,15 +504,18 @@ void TallyModel::add_evidence(const Target& target, bool state_changes, Wanted& 
     std::map<Reason, int> reasons;
     for (const auto& [worker, word] : words(target)) {
         const bool observer = target.observers.contains(worker);
-        if (!observer && !target.observers.empty()) continue;
+        const bool doubts_for_long =
+            word.last.suspect && hearing_ - word.suspect_since > 3 * target.definition->interval;
+        const bool voter = observer && fresh(target, word) && !doubts_for_long;
+        // Where nobody has a voice, what those said who fell silent.
+        const bool shown = next.state == Health::unknown ? observer || target.observers.empty() : voter;
+        if (!shown) continue;
         const contract::Ping& last = word.last;
         next.evidence.push_back({worker, last.site, last.opinion, last.verdict, last.reason, last.sqlstate,
                                  last.rtt_us, last.at});
         const bool accepting = last.verdict == Verdict::accepting;
-        const bool voter = observer && fresh(target, word);
-        if ((next.state == Health::up && voter && last.opinion == Opinion::up && accepting) ||
-            (next.state == Health::down && voter && last.opinion == Opinion::down && !accepting &&
-             conclusive(last)) ||
+        if ((next.state == Health::up && last.opinion == Opinion::up && accepting) ||
+            (next.state == Health::down && last.opinion == Opinion::down && !accepting && conclusive(last)) ||
             (next.state == Health::unknown && last.verdict == Verdict::not_attempted))
             ++reasons[last.reason];
     }

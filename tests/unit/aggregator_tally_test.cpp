@@ -712,6 +712,25 @@ TEST_F(TallyTest, WhatChangesBesideTheStateTakesItNoGrounds) {
     EXPECT_EQ(primary.evidence, up.evidence);
 }
 
+TEST_F(TallyTest, TheEvidenceNamesNobodyWhoFellSilentBefore) {
+    tally.members({"w1", "w2"}, now, actions);
+    load({"db1"});
+    hears("w1", Opinion::up);
+    hears("w2", Opinion::up);
+    EXPECT_EQ(stored().evidence.size(), 2U);
+    keeps_saying("w1", Opinion::up, 6s);
+    EXPECT_TRUE(puts().empty());
+    hears("w1", Opinion::down);
+    const auto down = stored();
+    EXPECT_EQ(down.state, Health::down);
+    ASSERT_EQ(down.evidence.size(), 1U);
+    EXPECT_EQ(down.evidence[0].worker, "w1");
+    pass(6s);
+    const auto unknown = stored();
+    EXPECT_EQ(unknown.state, Health::unknown);
+    EXPECT_EQ(unknown.evidence.size(), 2U) << "who fell silent, and when";
+}
+
 TEST_F(TallyTest, TargetsAreCountedByState) {
     load({"db1", "db2"});
     hears("w1", Opinion::up);

@@ -309,7 +309,7 @@ TEST_F(AggregatorVoters, AreTheEvidence) {
     word.at = contract::WallTime{1s};
     says("stranger", Opinion::up, 100ms);
     workers.at(worker("w1")).site = "fra1";
-    const auto evidence = voters.evidence();
+    const auto evidence = voters.evidence(Health::down, 200ms, patience);
     ASSERT_EQ(evidence.size(), 1U);
     const Evidence shown = to_evidence(*evidence[0], workers);
     EXPECT_EQ(shown.worker, "w1");
@@ -320,8 +320,23 @@ TEST_F(AggregatorVoters, AreTheEvidence) {
     EXPECT_EQ(shown.sqlstate, "57P03");
     EXPECT_EQ(shown.rtt_us, 7);
     EXPECT_EQ(shown.at, contract::WallTime{1s});
+    says("w2", Opinion::up, 200ms);
+    doubts_itself("w2", 200ms);
+    EXPECT_EQ(voters.evidence(Health::up, 3200ms, patience).size(), 2U);
+    EXPECT_EQ(voters.evidence(Health::up, 3201ms, patience).size(), 1U)
+        << "who doubts himself for long is none";
+    EXPECT_EQ(voters.evidence(Health::up, 5100ms, patience).size(), 1U);
+    EXPECT_TRUE(voters.evidence(Health::up, 5101ms, patience).empty());
+}
+
+TEST_F(AggregatorVoters, AreTheEvidenceForUnknownOnceTheyFellSilent) {
+    seat({"w1", "w2"}, 0ms);
+    says("w1", Opinion::up, 100ms);
+    says("stranger", Opinion::up, 100ms);
+    EXPECT_EQ(voters.evidence(Health::unknown, 60'000ms, patience).size(), 1U);
     seat({}, 200ms);
-    EXPECT_EQ(voters.evidence().size(), 2U) << "of a target that nobody observes, what anybody said";
+    EXPECT_EQ(voters.evidence(Health::unknown, 60'000ms, patience).size(), 2U)
+        << "of a target that nobody observes, what anybody said";
 }
 
 }  // namespace
