@@ -1,11 +1,11 @@
 #include "aggregator/aggregator.hpp"
 
-#include "aggregator/bucket_keeper.hpp"
 #include "aggregator/history_copier.hpp"
 #include "aggregator/loop.hpp"
 #include "aggregator/metrics.hpp"
 #include "common/contract/names.hpp"
 #include "common/nats/bucket.hpp"
+#include "common/nats/bucket_keeper.hpp"
 #include "common/runtime/http_endpoint.hpp"
 #include "common/runtime/membership_feed.hpp"
 #include "common/runtime/signals.hpp"
@@ -73,7 +73,7 @@ int run(const Options& options) {
     targets_bucket.name = definitions;
     targets_bucket.history = 8;
     targets_bucket.replicas = options.common.replicas;
-    const BucketKeeper keeper{nats, {health_bucket, targets_bucket}};
+    const nats::BucketKeeper keeper{nats, {health_bucket, targets_bucket}};
     const nats::BucketWatch definition_watch{
         nats, definitions, [&](nats::BucketEvent event) { mailbox.post(DefinitionEvent{std::move(event)}); }};
     const nats::BucketWatch state_watch{

@@ -14,7 +14,6 @@ using Clock = std::chrono::steady_clock;
 using cluster::Membership;
 
 constexpr std::chrono::milliseconds kTick{50};
-constexpr std::chrono::milliseconds kLookForBucket{2000};
 constexpr std::chrono::seconds kRivalLine{10};
 
 nats::BucketConfig members_bucket(int replicas) {
@@ -35,10 +34,10 @@ std::string random_run() {
 MembershipFeed::MembershipFeed(nats::Connection& connection, const contract::Member& own, Events events,
                                int replicas)
     : connection_(connection),
-      bucket_(connection, members_bucket(replicas)),
       events_(std::move(events)),
       membership_(own),
-      key_(contract::member_key(own.kind, own.id)) {
+      key_(contract::member_key(own.kind, own.id)),
+      bucket_(connection, {members_bucket(replicas)}) {
     thread_ = std::thread{[this] { run(); }};
     watch_ = std::make_unique<nats::BucketWatch>(
         connection_, std::string{contract::kMembersBucket},
@@ -87,17 +86,8 @@ void MembershipFeed::run() {
         }
         steady_.store(membership_.steady(now));
         report(now);
-        if (connection_.connected()) {
-            make_bucket(now);
-            refresh(now);
-        }
+        if (connection_.connected()) refresh(now);
     }
-}
-
-void MembershipFeed::make_bucket(Clock::time_point now) {
-    if (now < next_look_) return;
-    next_look_ = now + kLookForBucket;
-    bucket_.make();
 }
 
 void MembershipFeed::take(const nats::BucketEvent& event, Clock::time_point now) {

@@ -3,6 +3,7 @@
 #include "common/cluster/membership.hpp"
 #include "common/contract/wall_time.hpp"
 #include "common/nats/bucket.hpp"
+#include "common/nats/bucket_keeper.hpp"
 #include "common/nats/connection.hpp"
 #include "common/runtime/mailbox.hpp"
 
@@ -21,7 +22,7 @@ std::string random_run();
 
 /// Keeps this program among the members of the cluster and says who else is: writes its key of the bucket
 /// `health_members` every 500 ms and follows the bucket (cluster/membership.hpp has the rules), on a thread
-/// of its own. Waits for NATS as long as it takes.
+/// of its own, which asks JetStream nothing that it would have to wait for. Waits for NATS as long as it takes.
 class MembershipFeed {
   public:
     struct Events {
@@ -42,7 +43,8 @@ class MembershipFeed {
                    int replicas = 1);
     MembershipFeed(const MembershipFeed&) = delete;
     MembershipFeed& operator=(const MembershipFeed&) = delete;
-    /// Stops without leaving; no call after it returned. Can take two seconds when NATS is frozen.
+    /// Stops without leaving; no call after it returned. Can take four seconds while NATS does not answer, unless the
+    /// connection is closed.
     ~MembershipFeed();
 
     /// Leaves: others take over at once. No call after it returned.
@@ -60,17 +62,15 @@ class MembershipFeed {
     using Event = std::variant<nats::BucketEvent, Stop>;
 
     void run();
-    void make_bucket(std::chrono::steady_clock::time_point now);
     void take(const nats::BucketEvent& event, std::chrono::steady_clock::time_point now);
     void refresh(std::chrono::steady_clock::time_point now);
     void report(std::chrono::steady_clock::time_point now);
 
     nats::Connection& connection_;
-    nats::BucketMaker bucket_;
     Events events_;
     cluster::Membership membership_;
     std::string key_;
-    std::chrono::steady_clock::time_point next_look_{};
+    nats::BucketKeeper bucket_;
     std::chrono::steady_clock::time_point next_refresh_{};
     std::chrono::steady_clock::time_point next_rival_line_{};
     bool frozen_told_ = false;

@@ -4,24 +4,24 @@
 
 #include <condition_variable>
 #include <mutex>
-#include <string>
 #include <thread>
 #include <vector>
 
-namespace pgpulse::aggregator {
+namespace pgpulse::nats {
 
 /// Sees to it that buckets exist: looks every second on a thread of its own, because such a request may
 /// block, and creates what is absent.
 class BucketKeeper {
   public:
-    BucketKeeper(nats::Connection& connection, const std::vector<nats::BucketConfig>& buckets);
+    BucketKeeper(Connection& connection, const std::vector<BucketConfig>& buckets);
     BucketKeeper(const BucketKeeper&) = delete;
     BucketKeeper& operator=(const BucketKeeper&) = delete;
+    /// Can take four seconds while NATS does not answer, unless the connection is closed.
     ~BucketKeeper();
 
   private:
-    nats::Connection& connection_;
-    std::vector<nats::BucketMaker> buckets_;
+    Connection& connection_;
+    std::vector<BucketMaker> buckets_;
     std::mutex mutex_;
     std::condition_variable wake_;
     bool stop_ = false;
@@ -30,4 +30,4 @@ class BucketKeeper {
     void run();
 };
 
-}  // namespace pgpulse::aggregator
+}  // namespace pgpulse::nats

@@ -1,6 +1,6 @@
-#include "aggregator/bucket_keeper.hpp"
+#include "common/nats/bucket_keeper.hpp"
 
-namespace pgpulse::aggregator {
+namespace pgpulse::nats {
 namespace {
 
 constexpr std::chrono::milliseconds kLookInterval{1000};
@@ -8,9 +8,9 @@ constexpr std::chrono::milliseconds kFirstLookInterval{100};
 
 }  // namespace
 
-BucketKeeper::BucketKeeper(nats::Connection& connection, const std::vector<nats::BucketConfig>& buckets)
+BucketKeeper::BucketKeeper(Connection& connection, const std::vector<BucketConfig>& buckets)
     : connection_(connection) {
-    for (const nats::BucketConfig& bucket : buckets) buckets_.emplace_back(connection, bucket);
+    for (const BucketConfig& bucket : buckets) buckets_.emplace_back(connection, bucket);
     thread_ = std::thread{[this] { run(); }};
 }
 
@@ -28,7 +28,7 @@ void BucketKeeper::run() {
     for (;;) {
         if (connection_.connected()) {
             looked = true;
-            for (nats::BucketMaker& bucket : buckets_) looked = bucket.make() && looked;
+            for (BucketMaker& bucket : buckets_) looked = bucket.make() && looked;
         }
         std::unique_lock lock{mutex_};
         if (wake_.wait_for(lock, looked ? kLookInterval : kFirstLookInterval, [this] { return stop_; }))
@@ -36,4 +36,4 @@ void BucketKeeper::run() {
     }
 }
 
-}  // namespace pgpulse::aggregator
+}  // namespace pgpulse::nats
