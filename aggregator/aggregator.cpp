@@ -9,6 +9,7 @@
 #include "common/runtime/http_endpoint.hpp"
 #include "common/runtime/membership_feed.hpp"
 #include "common/runtime/signals.hpp"
+#include "common/runtime/stop_limit.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -22,6 +23,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kLoopIsDead{5000};
+constexpr milliseconds kFlush{500};
 constexpr int kKeptHeapBytes = 1 << 20;
 /// An aggregator whose loop did not turn for as long as it refreshes its membership works no more.
 constexpr milliseconds kWorking = cluster::Membership::kRefresh;
@@ -32,8 +34,15 @@ int run(const Options& options) {
     // What a burst took is to be given back. By default glibc keeps more the more it was once asked for, in the heap of
     // every thread.
     mallopt(M_TRIM_THRESHOLD, kKeptHeapBytes);
+    // They outlive the signals' thread, which uses them.
+    runtime::StopLimit limit;
     runtime::Mailbox<Event> mailbox;
     runtime::Signals signals;
+    signals.listen([&](runtime::Signal signal) {
+        if (signal != runtime::Signal::stop) return;
+        limit.begin();
+        mailbox.post(Stop{});
+    });
     Metrics metrics;
     nats::ConnectOptions connect = options.common.nats;
     // A subscription for each partition, and no thread for each.
@@ -97,12 +106,10 @@ int run(const Options& options) {
          },
          [&](contract::WallTime stored) { mailbox.post(ServerTime{stored}); }},
         options.common.replicas};
-    signals.listen([&](runtime::Signal signal) {
-        if (signal == runtime::Signal::stop) mailbox.post(Stop{});
-    });
     loop.run();
     history.stop();
     membership.leave();
+    nats.close(kFlush);
     if (taken.load()) return 2;
     spdlog::info("stopped");
     return 0;

@@ -6,7 +6,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <future>
 
 namespace pgpulse::consul_bridge {
 namespace {
@@ -20,6 +19,7 @@ constexpr std::size_t kReaders = 2;
 constexpr milliseconds kLongestTurn{500};
 constexpr milliseconds kStuckAfter{5000};
 constexpr milliseconds kDrainAtMost{1000};
+constexpr milliseconds kFlush{500};
 /// A bridge whose loop did not turn for so long works no more.
 constexpr milliseconds kWorking{1000};
 constexpr std::size_t kEventsPerStep = 256;
@@ -116,9 +116,9 @@ void Bridge::turn(std::vector<Event>& batch, Mono deadline) {
 /// Writes what arrived, as far as Consul takes it at once.
 void Bridge::drain() {
     const Mono end = mono_now() + kDrainAtMost;
-    // A watch may take a moment to end while NATS does not answer.
-    const auto definitions_ended = std::async(std::launch::async, [this] { definitions_.reset(); });
-    const auto states_ended = std::async(std::launch::async, [this] { states_.reset(); });
+    connection_->close(kFlush);
+    definitions_.reset();
+    states_.reset();
     std::vector<Event> batch;
     const auto pending = [this] {
         const Mirror::Counters counters = mirror_.counters();
@@ -126,8 +126,6 @@ void Bridge::drain() {
     };
     while (pending() && mono_now() < end) turn(batch, end);
     pool_.reset();
-    definitions_ended.wait();
-    states_ended.wait();
     const std::size_t left = mirror_.counters().pending;
     if (left > 0) {
         spdlog::warn("stopped with {} not written", count_of_targets(left));

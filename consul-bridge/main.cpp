@@ -1,4 +1,5 @@
 #include "common/runtime/signals.hpp"
+#include "common/runtime/stop_limit.hpp"
 #include "consul-bridge/bridge.hpp"
 #include "consul-bridge/options.hpp"
 
@@ -6,12 +7,15 @@ int main(int argc, char** argv) {
     using namespace pgpulse;
     consul_bridge::Options options;
     if (const auto code = consul_bridge::read_options(argc, argv, options)) return *code;
-    // Starts no thread before `run`, so the signals below are blocked in all of them, and it outlives the
-    // thread that calls `stop`.
+    // Start no thread before `run`, so the signals below are blocked in all of them, and outlive the thread that
+    // stops them.
+    runtime::StopLimit limit;
     consul_bridge::Bridge bridge{std::move(options)};
     runtime::Signals signals;
-    signals.listen([&bridge](runtime::Signal signal) {
-        if (signal == runtime::Signal::stop) bridge.stop();
+    signals.listen([&bridge, &limit](runtime::Signal signal) {
+        if (signal != runtime::Signal::stop) return;
+        limit.begin();
+        bridge.stop();
     });
     return bridge.run();
 }

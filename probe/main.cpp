@@ -4,6 +4,7 @@
 #include "common/runtime/http_endpoint.hpp"
 #include "common/runtime/membership_feed.hpp"
 #include "common/runtime/signals.hpp"
+#include "common/runtime/stop_limit.hpp"
 #include "probe/connection_parameters.hpp"
 #include "probe/loop.hpp"
 #include "probe/metrics.hpp"
@@ -16,7 +17,6 @@
 
 #include <atomic>
 #include <cstdio>
-#include <cstdlib>
 #include <iostream>
 #include <variant>
 
@@ -25,41 +25,9 @@ namespace {
 
 constexpr std::chrono::milliseconds kDrain{700};
 constexpr std::chrono::milliseconds kFlush{500};
-constexpr std::chrono::milliseconds kStopWithin{1900};
 constexpr std::chrono::milliseconds kTurning{1000};
 /// A worker whose loop did not turn for as long as it refreshes its membership works no more.
 constexpr std::chrono::milliseconds kWorking = cluster::Membership::kRefresh;
-
-/// Ends the process when a stop takes too long: a call into NATS can hang for seconds when its server is
-/// frozen, and nothing is left to be saved by then.
-class StopLimit {
-  public:
-    StopLimit() = default;
-    StopLimit(const StopLimit&) = delete;
-    StopLimit& operator=(const StopLimit&) = delete;
-    ~StopLimit() {
-        done_.post(0);
-        if (thread_.joinable()) thread_.join();
-    }
-
-    /// The time counts from the first call.
-    void begin() {
-        if (!thread_.joinable()) thread_ = std::thread{[this] { run(); }};
-    }
-
-  private:
-    runtime::Mailbox<int> done_;
-    std::thread thread_;
-
-    void run() {
-        std::vector<int> batch;
-        done_.take_until(batch, std::chrono::steady_clock::now() + kStopWithin);
-        if (!batch.empty()) return;
-        spdlog::warn("NATS does not answer: stopping without it");
-        spdlog::default_logger()->flush();
-        std::_Exit(0);
-    }
-};
 
 /// What the worker waits for before it does its job; empty: nothing.
 std::string not_ready_because(const nats::Connection& connection, const TargetsFeed* feed,
@@ -80,7 +48,7 @@ using Asked = std::variant<runtime::Signal, Taken>;
 
 int run(int argc, char** argv) {
     // They outlive the signals' thread, which uses them.
-    StopLimit limit;
+    runtime::StopLimit limit;
     runtime::Mailbox<Asked> asked;
     runtime::Signals signals;
     auto read = read_options(argc, argv);
@@ -194,10 +162,8 @@ int run(int argc, char** argv) {
     // First, because others take over at this word.
     membership->leave();
     loop->stop();
-    if (connection.connected()) {
-        publisher.drain(kDrain);
-        (void)connection.flush(kFlush);
-    }
+    if (connection.connected()) publisher.drain(kDrain);
+    connection.close(kFlush);
     calls->reset();
     membership.reset();
     feed.reset();

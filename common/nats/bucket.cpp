@@ -178,7 +178,9 @@ struct BucketWatch::Follow {
         const std::string all = prefix + ">";
         const natsStatus s = js_SubscribeSync(&raw, js, all.c_str(), nullptr, &options, &code);
         if (s != NATS_OK) {
-            spdlog::warn("watch of bucket '{}': {}", watch.bucket_, make_error("subscribe", s, code).text);
+            if (watch.connection_.connected())
+                spdlog::warn("watch of bucket '{}': {}", watch.bucket_,
+                             make_error("subscribe", s, code).text);
             return false;
         }
         subscription.reset(raw);

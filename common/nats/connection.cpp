@@ -194,9 +194,14 @@ Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& optio
     return self;
 }
 
-Connection::~Connection() {
-    if (!handle_) return;
+Connection::~Connection() { close({}); }
+
+void Connection::close(std::chrono::milliseconds flush_within) {
+    if (!handle_ || closing_.load()) return;
+    // What nobody takes is lost: that it could not be sent is known by then.
+    if (flush_within.count() > 0 && connected()) static_cast<void>(flush(flush_within));
     closing_.store(true);
+    connected_.store(false);
     natsConnection_Close(handle_.get());
     // The closed callback is the last one that uses this object; nats.c runs it on a thread of its own.
     closed_.wait(false);

@@ -56,6 +56,12 @@ class Connection {
     Connection& operator=(const Connection&) = delete;
     ~Connection();
 
+    /// Sends what is buffered, waiting for the server at most `flush_within`, and closes for good: whoever waits for an
+    /// answer is told at once that none comes, and nothing can be sent any more. Of one thread, which may then end
+    /// whatever uses the connection without waiting for NATS. It may still block for about two seconds while it is
+    /// being established anew with a server that is frozen.
+    void close(std::chrono::milliseconds flush_within);
+
     [[nodiscard]] bool connected() const { return connected_.load(std::memory_order_acquire); }
 
     /// How often the connection was established so far. Where it has grown, another server may answer, or the same

@@ -159,6 +159,38 @@ TEST(Connection, FlushFailsWhileTheServerIsAway) {
     EXPECT_FALSE(client->flush(milliseconds{200}));
 }
 
+TEST(Connection, ThatIsClosedLetsNobodyWaitForAFrozenServer) {
+    support::NatsServer server;
+    Client client{server.url()};
+    ASSERT_TRUE(client->flush(seconds{5}));
+    server.process().stop();
+    std::atomic<bool> asks{false};
+    Result<void> answer;
+    std::thread asking{[&] {
+        asks.store(true);
+        asks.notify_one();
+        answer = client->flush(std::chrono::hours{1});
+    }};
+    asks.wait(false);
+    client->close(milliseconds{50});
+    asking.join();
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().status, NATS_CONNECTION_CLOSED);
+    EXPECT_FALSE(client->connected());
+    EXPECT_FALSE(client->publish("things.1", "late"));
+    server.process().cont();
+}
+
+TEST(Connection, ThatIsClosedHasSentWhatWasBuffered) {
+    const support::NatsServer server;
+    Client reader{server.url()};
+    ASSERT_TRUE(reader->flush(seconds{5}));
+    Client client{server.url()};
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(client->publish("things.1", std::to_string(i)));
+    client->close(seconds{30});
+    EXPECT_TRUE(wait_until([&] { return reader.payloads().size() == 100; }));
+}
+
 TEST(Connection, WithRefusedCredentialsIsAnErrorThatSaysSo) {
     const support::NatsServer server{
         {.port = 0, .extra_config = "authorization { user: pulse, password: right }\n"}};
