@@ -146,6 +146,7 @@ bool HistoryCopier::copy() {
         return false;
     }
     tell_of_max_age(*history);
+    tell_of_replicas(*history);
     copied_ = false;
     Session session{*this, *history};
     if (session.open()) session.follow();
@@ -190,9 +191,19 @@ void HistoryCopier::tell_of_max_age(const StreamFacts& history) {
         contract::kHistoryStream, length_of(history.max_age), config_.days);
 }
 
+void HistoryCopier::tell_of_replicas(const StreamFacts& history) {
+    if (history.replicas < config_.replicas && history.replicas != replicas_told_) {
+        spdlog::warn(
+            "stream '{0}' has {1} of the {2} replicas that --replicas asks for: `nats stream edit {0} "
+            "--replicas {2}` changes that",
+            contract::kHistoryStream, history.replicas, config_.replicas);
+    }
+    replicas_told_ = history.replicas;
+}
+
 bool HistoryCopier::Session::open() {
     HistoryCopy& copy = copier_.copy_;
-    copy.history_opened(history_.last, history_.replicated);
+    copy.history_opened(history_.last, history_.replicas > 1);
     if (history_.messages > 0 && !read_history()) return false;
     const auto bucket = copier_.stream_->look(kBucketStream);
     if (!bucket) {

@@ -28,7 +28,7 @@ class HistoryCopier {
                   Metrics& metrics);
     HistoryCopier(const HistoryCopier&) = delete;
     HistoryCopier& operator=(const HistoryCopier&) = delete;
-    /// Takes a second at most, or two where NATS is frozen.
+    /// Takes a second at most, or two where NATS is frozen, unless the connection is closed.
     ~HistoryCopier();
 
     /// The aggregators that serve are these; any thread.
@@ -54,6 +54,7 @@ class HistoryCopier {
     bool copied_ = false;  // something, in this session
     runtime::LineLimit faults_;
     std::chrono::nanoseconds max_age_told_{-1};
+    int replicas_told_ = 0;
     int troubles_ = 0;  // sessions in a row that copied nothing
     std::thread thread_;
 
@@ -67,6 +68,7 @@ class HistoryCopier {
     bool settled();
     void take_outcomes(std::chrono::milliseconds patience);
     void tell_of_max_age(const StreamFacts& history);
+    void tell_of_replicas(const StreamFacts& history);
 };
 
 }  // namespace pgpulse::aggregator

@@ -81,7 +81,7 @@ nats::Result<StreamFacts> HistoryStream::look(const std::string& stream) {
                        info->State.LastSeq,
                        info->State.Msgs,
                        std::chrono::nanoseconds{info->Config->MaxAge},
-                       info->Config->Replicas > 1};
+                       static_cast<int>(info->Config->Replicas)};
 }
 
 nats::Result<StreamFacts> HistoryStream::ensure(const HistoryConfig& config) {

@@ -23,7 +23,7 @@ struct StreamFacts {
     std::uint64_t last = 0;   // sequence of the newest message there ever was
     std::uint64_t messages = 0;
     std::chrono::nanoseconds max_age{0};  // 0: messages stay
-    bool replicated = false;
+    int replicas = 1;
 };
 
 /// What became of a message that was published.

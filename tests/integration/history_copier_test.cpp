@@ -440,7 +440,8 @@ TEST_F(HistoryOfAggregators, IsAStreamAsTheContractSays) {
 TEST_F(HistoryOfAggregators, KeepsAStreamThatIsThereAndSaysWhatDiffers) {
     write(10);
     expect_complete();
-    Daemon other{"pgpulse-aggregator", "a3", {"--nats", server.url(), "--history-days", "60"}};
+    Daemon other{
+        "pgpulse-aggregator", "a3", {"--nats", server.url(), "--history-days", "60", "--replicas", "3"}};
     for (const auto& aggregator : aggregators) EXPECT_EQ(aggregator->stop(), 0);
     ASSERT_TRUE(wait_until([&] { return other.log().find("--history-days") != std::string::npos; }))
         << other.log();
@@ -449,8 +450,13 @@ TEST_F(HistoryOfAggregators, KeepsAStreamThatIsThereAndSaysWhatDiffers) {
                           "--history-days: 'nats stream edit HEALTH_TRANSITIONS --max-age 60d' changes it"));
     write(10);
     expect_complete();
-    EXPECT_EQ(std::chrono::nanoseconds{author.stream_info(kHistory)->Config->MaxAge},
-              std::chrono::hours{30 * 24});
+    EXPECT_THAT(
+        other.log(),
+        HasSubstr("stream 'HEALTH_TRANSITIONS' has 1 of the 3 replicas that --replicas asks for: `nats "
+                  "stream edit HEALTH_TRANSITIONS --replicas 3` changes that"));
+    const auto info = author.stream_info(kHistory);
+    EXPECT_EQ(std::chrono::nanoseconds{info->Config->MaxAge}, std::chrono::hours{30 * 24});
+    EXPECT_EQ(info->Config->Replicas, 1);
 }
 
 TEST_F(HistoryOfAggregators, IsCompleteWhenTheyAreKilledMeanwhile) {
