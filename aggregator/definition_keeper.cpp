@@ -55,6 +55,11 @@ bool DefinitionKeeper::value(std::string_view key, std::string value, std::uint6
     return true;
 }
 
+bool DefinitionKeeper::holds(std::string_view key, std::string_view value) const {
+    const auto found = held_.find(key);
+    return found != held_.end() && !value.empty() && found->second.value == value;
+}
+
 void DefinitionKeeper::invalid_value(std::string_view key, std::uint64_t revision, Mono now) {
     if (const auto found = held_.find(key); found != held_.end())
         damaged(*found, State::spoiled, revision, now);

@@ -126,6 +126,7 @@ void Loop::tick() {
     tally_.tick(at, actions_);
     carry_out();
     put_definitions_back(at.mono);
+    for (const std::string& line : definitions_.take_notices()) spdlog::warn("{}", line);
     if (loaded_.exchange(tally_.loaded()) != tally_.loaded()) trim_from_ = at.mono + kTrimAfter;
     if (at.mono >= trim_from_) {
         // Reading the buckets has left the heap full of holes, which glibc keeps otherwise.
@@ -272,6 +273,12 @@ void Loop::handle(DefinitionEvent& definition) {
         case nats::BucketEvent::Kind::value:
             break;
     }
+    if (definitions_.holds(event.key, event.value)) {
+        // As all of a bucket that is read anew or put back: the tally knows it.
+        definitions_.value(event.key, std::string{std::string_view{event.value}}, event.revision,
+                           event.stored_at_us, mono);
+        return;
+    }
     const auto stored = contract::decode_definition(event.key, event.value);
     if (!stored) {
         metrics_.definition_refused();
@@ -293,13 +300,15 @@ void Loop::put_definitions_back(runtime::Mono mono) {
             definitions_.written(put.key, Written::failed, put.expected, mono);
         }
     }
-    for (const std::string& line : definitions_.take_notices()) spdlog::warn("{}", line);
 }
 
 void Loop::handle(DefinitionWritten& written) {
     const nats::WriteOutcome& outcome = written.outcome;
     if (outcome.kind == nats::WriteOutcome::Kind::failed) write_fault(outcome.text);
-    definitions_.written(outcome.key, to_written(outcome.kind), outcome.expected, runtime::mono_now());
+    const runtime::Mono mono = runtime::mono_now();
+    definitions_.written(outcome.key, to_written(outcome.kind), outcome.expected, mono);
+    // A tick is longer than a server takes for them.
+    if (definitions_.has_room()) put_definitions_back(mono);
 }
 
 void Loop::handle(nats::WriteOutcome& result) {

@@ -1,5 +1,6 @@
 #include "common/nats/handles.hpp"
 #include "tests/support/aggregator_stage.hpp"
+#include "tests/support/targets_bucket.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
@@ -289,6 +290,47 @@ TEST_F(AggregatorPairLosesTheBucket, WhileTargetsChangeWhichAreToldAsTheyAre) {
             << entry.target << " was never so\n"
             << stage.logs();
     }
+}
+
+/// More definitions than may be in flight at once, which are written again while pings arrive.
+TEST(AggregatorPairLosesTheDefinitions, AndPutsEachBackOnceWhileItGoesOnTallying) {
+    constexpr std::uint64_t kMore = 6000;
+    support::AggregatorStage stage{kTargets};
+    for (std::uint64_t i = 1; i <= kMore; ++i) {
+        contract::TargetDefinition target;
+        target.name = target.service = "more" + std::to_string(i);
+        target.address = "127.0.0.1";
+        support::put_target(*stage.readers, target);
+    }
+    jsCtx* raw = nullptr;
+    ASSERT_EQ(natsConnection_JetStream(&raw, stage.readers->handle(), nullptr), NATS_OK);
+    const nats::JetStreamHandle js{raw};
+    const auto stored = [&] {
+        jsStreamInfo* info = nullptr;
+        if (js_GetStreamInfo(&info, js.get(), "KV_health_targets", nullptr, nullptr) != NATS_OK) return 0UL;
+        const nats::StreamInfoHandle owner{info};
+        return static_cast<std::uint64_t>(info->State.Msgs);
+    };
+    const std::uint64_t all = kMore + kTargets;
+    ASSERT_TRUE(wait_until([&] { return stored() == all; }));
+    // They serve when they have read all of them.
+    ASSERT_TRUE(stage.start(kPair)) << stage.logs();
+    stage.flip_all();
+    ASSERT_TRUE(stage.all_shown_soon()) << stage.logs();
+
+    const auto put_back = [&] {
+        double sum = 0;
+        for (const std::string& id : kPair)
+            sum += stage.aggregator(id).metric("pgpulse_aggregator_definitions_put_back_total").value_or(0);
+        return sum;
+    };
+    ASSERT_EQ(js_DeleteStream(js.get(), "KV_health_targets", nullptr, nullptr), NATS_OK);
+    stage.flip_all();
+    EXPECT_TRUE(stage.all_shown_soon()) << stage.logs();
+    EXPECT_TRUE(wait_until([&] { return stored() == all; })) << stage.logs();
+    EXPECT_TRUE(wait_until([&] { return put_back() == static_cast<double>(all); })) << stage.logs();
+    ASSERT_TRUE(stage.chorus->sing(kTimeToContradict));
+    EXPECT_EQ(stored(), all) << "each is written once";
 }
 
 }  // namespace

@@ -365,5 +365,32 @@ TEST_F(DefinitionKeeperTest, WritesInFlightAreBounded) {
     EXPECT_EQ(keeper.put_back(), kKeys);
 }
 
+TEST_F(DefinitionKeeperTest, FurtherOnesAreWorthTakingOnceHalfHaveEnded) {
+    read(2 * DefinitionKeeper::kMostInFlight);
+    EXPECT_TRUE(keeper.has_room());
+    lose();
+    const auto taken = puts();
+    std::size_t ended = 0;
+    for (const PutDefinition& put : taken) {
+        EXPECT_EQ(keeper.has_room(), 2 * ended >= DefinitionKeeper::kMostInFlight);
+        written(put, Written::stored);
+        ++ended;
+    }
+    EXPECT_TRUE(keeper.has_room());
+}
+
+TEST_F(DefinitionKeeperTest, HoldsAValueUntilAnotherOneTakesItsPlace) {
+    EXPECT_FALSE(keeper.holds("db1", "value 1"));
+    read(1);
+    EXPECT_TRUE(keeper.holds("db1", "value 1"));
+    EXPECT_FALSE(keeper.holds("db1", "value 2"));
+    lose();
+    EXPECT_TRUE(keeper.holds("db1", "value 1")) << "lost, and to be put back";
+    EXPECT_TRUE(tell("db1", "value 2", 7));
+    EXPECT_FALSE(keeper.holds("db1", "value 1"));
+    EXPECT_TRUE(keeper.removed("db1", 8, stored_at(8), now));
+    EXPECT_FALSE(keeper.holds("db1", "value 2"));
+}
+
 }  // namespace
 }  // namespace pgpulse::aggregator
