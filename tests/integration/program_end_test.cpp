@@ -14,8 +14,8 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <vector>
 #include <utility>
+#include <vector>
 
 // SIGTERM while NATS cannot be asked for anything any more.
 namespace pgpulse {
@@ -48,7 +48,8 @@ class EndOf : public testing::TestWithParam<const char*> {
     std::unique_ptr<Daemon> daemon;
 
     void start() {
-        daemon = std::make_unique<Daemon>(GetParam(), "one", std::vector<std::string>{"--nats", server.url()});
+        daemon =
+            std::make_unique<Daemon>(GetParam(), "one", std::vector<std::string>{"--nats", server.url()});
     }
 
     /// It does its work and waits for answers of NATS now and then, on all of its threads.
