@@ -6,10 +6,13 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 namespace pgpulse::nats {
 namespace {
 
 constexpr int64_t kRequestTimeoutMs = 2000;
+constexpr int64_t kLongestSubscribeWaitMs = 32'000;
 constexpr int64_t kNextMessageMs = 200;
 constexpr int64_t kHeartbeatNs = 1'000'000'000;
 constexpr std::chrono::milliseconds kLookInterval{1000};
@@ -26,30 +29,34 @@ std::string_view header(natsMsg* message, const char* name) {
     return value;
 }
 
-Result<JetStreamHandle> jetstream(Connection& connection) {
+/// Its requests wait so long for their answers.
+Result<JetStreamHandle> jetstream(Connection& connection, std::int64_t wait_ms = kRequestTimeoutMs) {
     jsOptions options;
     jsOptions_Init(&options);
-    options.Wait = kRequestTimeoutMs;
+    options.Wait = wait_ms;
     jsCtx* raw = nullptr;
     const natsStatus s = natsConnection_JetStream(&raw, connection.handle(), &options);
     if (s != NATS_OK) return tl::unexpected(make_error("JetStream", s));
     return JetStreamHandle{raw};
 }
 
-}  // namespace
+/// The name of a deleted stream's files is free after so long.
+constexpr std::chrono::milliseconds kRestOfAName{1000};
 
-Result<BucketFound> ensure_bucket(Connection& connection, const BucketConfig& config) {
-    auto js = jetstream(connection);
-    if (!js) return tl::unexpected(js.error());
+/// Nullopt: the server says that there is none.
+Result<std::optional<BucketFound>> find(jsCtx* js, const BucketConfig& config) {
     jsStreamInfo* info = nullptr;
     jsErrCode code = static_cast<jsErrCode>(0);
-    natsStatus s = js_GetStreamInfo(&info, js->get(), stream_of(config.name).c_str(), nullptr, &code);
+    const natsStatus s = js_GetStreamInfo(&info, js, stream_of(config.name).c_str(), nullptr, &code);
     if (s == NATS_OK) {
         const StreamInfoHandle found{info};
         return BucketFound{static_cast<int>(found->Config->Replicas)};
     }
     if (s != NATS_NOT_FOUND) return tl::unexpected(make_error("bucket '" + config.name + "'", s, code));
+    return std::nullopt;
+}
 
+Result<BucketFound> create(jsCtx* js, const BucketConfig& config) {
     kvConfig kv;
     kvConfig_Init(&kv);
     kv.Bucket = config.name.c_str();
@@ -65,7 +72,7 @@ Result<BucketFound> ensure_bucket(Connection& connection, const BucketConfig& co
     republish.Destination = destination.c_str();
     if (!config.republish_to.empty()) kv.RePublish = &republish;
     kvStore* raw = nullptr;
-    s = js_CreateKeyValue(&raw, js->get(), &kv);
+    const natsStatus s = js_CreateKeyValue(&raw, js, &kv);
     if (s != NATS_OK) {
         // A server that has too few peers does not say for what.
         const std::string asked =
@@ -78,13 +85,45 @@ Result<BucketFound> ensure_bucket(Connection& connection, const BucketConfig& co
     return BucketFound{config.replicas};
 }
 
+}  // namespace
+
+Result<BucketFound> ensure_bucket(Connection& connection, const BucketConfig& config) {
+    const auto js = jetstream(connection);
+    if (!js) return tl::unexpected(js.error());
+    const auto found = find(js->get(), config);
+    if (!found) return tl::unexpected(found.error());
+    if (const std::optional<BucketFound>& there = *found) return *there;
+    return create(js->get(), config);
+}
+
+Result<std::optional<BucketFound>> BucketMaker::look() {
+    const auto js = jetstream(connection_);
+    if (!js) return tl::unexpected(js.error());
+    auto found = find(js->get(), config_);
+    if (!found) return found;
+    const auto now = std::chrono::steady_clock::now();
+    if (!*found && was_there_) {
+        if (!missed_since_) missed_since_ = now;
+        if (now - *missed_since_ < kRestOfAName) return found;
+    }
+    if (!*found) {
+        const auto created = create(js->get(), config_);
+        if (!created) return tl::unexpected(created.error());
+        found = *created;
+    }
+    was_there_ = true;
+    missed_since_.reset();
+    return found;
+}
+
 bool BucketMaker::make() {
-    const auto found = ensure_bucket(connection_, config_);
+    const Result<std::optional<BucketFound>> looked = look();
     // While the connection is lost, requests fail by nature: the connection's own line says so.
-    if (!found && !connection_.connected()) return false;
-    const std::string fault = found ? std::string{} : found.error().text;
+    if (!looked && !connection_.connected()) return false;
+    const std::string fault = looked ? std::string{} : looked.error().text;
     if (!fault.empty() && fault != fault_told_) spdlog::warn("{}: trying again until it is there", fault);
     fault_told_ = fault;
+    const std::optional<BucketFound> found = looked ? *looked : std::nullopt;
     if (!found) return false;
     if (found->replicas < config_.replicas && found->replicas != replicas_told_) {
         spdlog::warn(
@@ -116,18 +155,21 @@ Result<void> delete_unacknowledged(Connection& connection, std::string_view buck
 struct BucketWatch::Follow {
     BucketWatch& watch;
     jsCtx* js;
+    std::int64_t& subscribe_wait_ms;
     BucketContinuity& continuity;
     /// Counted before the first look: a connection that is established anew after it has the bucket read again.
     std::uint64_t times_established;
     std::string stream;
     std::string prefix;
+    JetStreamHandle subscriber;  // until the subscription ends
     SubscriptionHandle subscription;
     int64_t created_ns = 0;
     bool loaded = false;
 
-    Follow(BucketWatch& of, jsCtx* jetstream, BucketContinuity& to_tell)
+    Follow(BucketWatch& of, jsCtx* jetstream, std::int64_t& wait_ms, BucketContinuity& to_tell)
         : watch(of),
           js(jetstream),
+          subscribe_wait_ms(wait_ms),
           continuity(to_tell),
           times_established(of.connection_.times_established()),
           stream(stream_of(of.bucket_)),
@@ -176,8 +218,15 @@ struct BucketWatch::Follow {
         natsSubscription* raw = nullptr;
         jsErrCode code = static_cast<jsErrCode>(0);
         const std::string all = prefix + ">";
-        const natsStatus s = js_SubscribeSync(&raw, js, all.c_str(), nullptr, &options, &code);
+        auto patient = jetstream(watch.connection_, subscribe_wait_ms);
+        if (!patient) return false;
+        subscriber = std::move(*patient);
+        const natsStatus s = js_SubscribeSync(&raw, subscriber.get(), all.c_str(), nullptr, &options, &code);
         if (s != NATS_OK) {
+            // A server that looks for the newest values among millions needs longer; one that is frozen is not waited
+            // for so long at first.
+            if (s == NATS_TIMEOUT)
+                subscribe_wait_ms = std::min(2 * subscribe_wait_ms, kLongestSubscribeWaitMs);
             if (watch.connection_.connected())
                 spdlog::warn("watch of bucket '{}': {}", watch.bucket_,
                              make_error("subscribe", s, code).text);
@@ -284,9 +333,10 @@ void BucketWatch::run() {
         return;
     }
     BucketContinuity continuity;
+    std::int64_t subscribe_wait_ms = kRequestTimeoutMs;
     int tries = 0;
     while (!stopped_after(std::chrono::milliseconds{0})) {
-        Follow follow{*this, js->get(), continuity};
+        Follow follow{*this, js->get(), subscribe_wait_ms, continuity};
         if (!connection_.connected() || !follow.open()) {
             // Whoever makes the bucket usually does so within a moment; only a longer wait is worth a line.
             if (connection_.connected() && ++tries == kTriesBeforeTold)

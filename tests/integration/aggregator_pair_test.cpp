@@ -295,7 +295,7 @@ TEST_F(AggregatorPairLosesTheBucket, WhileTargetsChangeWhichAreToldAsTheyAre) {
 /// More definitions than may be in flight at once, which are written again while pings arrive.
 TEST(AggregatorPairLosesTheDefinitions, AndPutsEachBackOnceWhileItGoesOnTallying) {
     constexpr std::uint64_t kMore = 6000;
-    support::AggregatorStage stage{kTargets};
+    support::OneServerStage stage{kTargets};
     for (std::uint64_t i = 1; i <= kMore; ++i) {
         contract::TargetDefinition target;
         target.name = target.service = "more" + std::to_string(i);
@@ -329,7 +329,7 @@ TEST(AggregatorPairLosesTheDefinitions, AndPutsEachBackOnceWhileItGoesOnTallying
     EXPECT_TRUE(stage.all_shown_soon()) << stage.logs();
     EXPECT_TRUE(wait_until([&] { return stored() == all; })) << stage.logs();
     EXPECT_TRUE(wait_until([&] { return put_back() == static_cast<double>(all); })) << stage.logs();
-    ASSERT_TRUE(stage.chorus->sing(kTimeToContradict));
+    ASSERT_TRUE(stage.sing(kTimeToContradict));
     EXPECT_EQ(stored(), all) << "each is written once";
 }
 

@@ -38,14 +38,14 @@ class SubscriptionEnd : public testing::Test {
         return std::move(*opened);
     }
 
-    /// Publishes as fast as the server takes it.
-    void start_flood(const std::string& subject) {
-        flood = std::thread{[this, subject] {
+    /// Publishes as fast as the server takes it, so many at once.
+    void start_flood(const std::string& subject, std::uint64_t at_once) {
+        flood = std::thread{[this, subject, at_once] {
             const auto own = connect();
             for (std::uint64_t i = 0; flooding; ++i) {
                 static_cast<void>(own->publish(subject + std::to_string(i % 1000), "x"));
                 // Not faster than the subscriber: it is to read what is new, not what is old.
-                if (i % 500 == 0) static_cast<void>(own->flush(seconds{10}));
+                if (i % at_once == 0) static_cast<void>(own->flush(seconds{10}));
             }
         }};
     }
@@ -59,7 +59,7 @@ class SubscriptionEnd : public testing::Test {
 };
 
 TEST_F(SubscriptionEnd, WhileMessagesArriveHarmsNothing) {
-    start_flood("flood.");
+    start_flood("flood.", 500);
     for (int round = 0; round < kRounds; ++round) {
         std::atomic<int> heard{0};
         auto subscription = Subscription::open(*connection, "flood.>", [&heard](const Message&) { ++heard; });
@@ -76,7 +76,8 @@ TEST_F(SubscriptionEnd, OfAWatchWhileItsBucketIsWrittenHarmsNothing) {
     BucketConfig config;
     config.name = "things";
     ASSERT_TRUE(ensure_bucket(*connection, config));
-    start_flood("$KV.things.k");
+    // Servers from 2.10 on come to no end with a consumer of the newest values while those are written any faster.
+    start_flood("$KV.things.k", 4);
     for (int round = 0; round < kRounds / 4; ++round) {
         std::atomic<int> told{0};
         auto watch =
