@@ -38,7 +38,7 @@ void DefinitionKeeper::loaded(Mono now) {
     }
 }
 
-bool DefinitionKeeper::value(std::string_view key, std::string value, std::uint64_t revision,
+bool DefinitionKeeper::value(std::string_view key, std::string_view value, std::uint64_t revision,
                              std::int64_t stored_at_us, Mono now) {
     auto found = held_.find(key);
     if (found == held_.end()) found = held_.try_emplace(std::string{key}).first;
@@ -47,7 +47,7 @@ bool DefinitionKeeper::value(std::string_view key, std::string value, std::uint6
         damaged(*found, State::older, revision, now);
         return false;
     }
-    held.value = std::move(value);
+    held.value = texts_.hold(value);
     held.held_revision = held.revision = revision;
     held.stored_at_us = stored_at_us;
     held.seen = true;
@@ -107,7 +107,7 @@ void DefinitionKeeper::take(Due& due, Rank as, Mono now, std::vector<PutDefiniti
         if (held.state == State::sound || held.in_flight || rank(found->first) != as) continue;
         held.in_flight = true;
         ++in_flight_;
-        puts.push_back({found->first, held.value, held.revision});
+        puts.push_back({found->first, held.value.whole(), held.revision});
     }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "aggregator/alike_texts.hpp"
 #include "aggregator/damage.hpp"
 #include "aggregator/partitions.hpp"
 #include "aggregator/tally.hpp"
@@ -48,8 +49,8 @@ class DefinitionKeeper {
     void opened(std::int64_t epoch_us);
     void loaded(Mono now);
     /// A value that is a definition. False: the one that is held stays in force.
-    bool value(std::string_view key, std::string value, std::uint64_t revision, std::int64_t stored_at_us,
-               Mono now);
+    bool value(std::string_view key, std::string_view value, std::uint64_t revision,
+               std::int64_t stored_at_us, Mono now);
     /// That value is held: told again it says nothing new.
     [[nodiscard]] bool holds(std::string_view key, std::string_view value) const;
     /// A value that is none.
@@ -79,7 +80,7 @@ class DefinitionKeeper {
     enum class State : std::uint8_t { sound, lost, spoiled, older };
 
     struct Held {
-        std::string value;
+        AlikeTexts::Text value;
         std::uint64_t held_revision = 0;  // of `value`, 0: it is of another bucket
         std::int64_t stored_at_us = 0;    // of `value`
         std::uint64_t revision = 0;       // of the key's newest message, 0: there is none
@@ -95,6 +96,7 @@ class DefinitionKeeper {
     };
     using ByName = std::unordered_map<std::string, Held, NameHash, std::equal_to<>>;
 
+    AlikeTexts texts_;
     ByName held_;
     /// Keys to be put back, by when.
     using Due = std::multimap<Mono, std::string>;

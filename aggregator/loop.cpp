@@ -275,8 +275,7 @@ void Loop::handle(DefinitionEvent& definition) {
     }
     if (definitions_.holds(event.key, event.value)) {
         // As all of a bucket that is read anew or put back: the tally knows it.
-        definitions_.value(event.key, std::string{std::string_view{event.value}}, event.revision,
-                           event.stored_at_us, mono);
+        definitions_.value(event.key, event.value, event.revision, event.stored_at_us, mono);
         return;
     }
     const auto stored = contract::decode_definition(event.key, event.value);
@@ -286,10 +285,7 @@ void Loop::handle(DefinitionEvent& definition) {
         definitions_.invalid_value(event.key, event.revision, mono);
         return;
     }
-    // A copy, made on this thread: what is kept for ever is not to lie between what the watch's thread takes and gives
-    // back.
-    if (definitions_.value(event.key, std::string{std::string_view{event.value}}, event.revision,
-                           event.stored_at_us, mono))
+    if (definitions_.value(event.key, event.value, event.revision, event.stored_at_us, mono))
         tally_.definition(stored->definition, now(), actions_);
 }
 

@@ -26,6 +26,7 @@ const std::vector<std::string> kPure{
     "common/nats/missing_right",
     "aggregator/claims",
     "aggregator/damage",
+    "aggregator/alike_texts",
     "aggregator/definition_keeper",
     "aggregator/hearing",
     "aggregator/history_copy",
