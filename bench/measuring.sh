@@ -71,8 +71,9 @@ await() {
 # In a network namespace of its own a bench has all ports for itself.
 nats_port=4222
 nats_url=nats://127.0.0.1:$nats_port
+# start_nats [CORE]
 start_nats() {
-    start nats-server "$other_core" nats-server -a 127.0.0.1 -p "$nats_port" -m 8222 -js -sd "$work/nats"
+    start nats-server "${1:-$other_core}" nats-server -a 127.0.0.1 -p "$nats_port" -m 8222 -js -sd "$work/nats"
     nats=$started_pid
     await nats-server nats-server curl -sf http://127.0.0.1:8222/varz
 }
