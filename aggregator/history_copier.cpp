@@ -115,7 +115,11 @@ void HistoryCopier::run() {
                          contract::kHistoryStream);
         }
         told = chosen;
-        if (!chosen) metrics_.history_behind(0);
+        if (!chosen) {
+            metrics_.history_behind(0);
+            // What was sent before another took over is stored all the same, and counts.
+            if (copy_.in_flight() > 0 && connection_.connected()) take_outcomes(kIdle);
+        }
         if (!chosen || !connection_.connected()) {
             pause(kIdle);
             continue;

@@ -1,5 +1,6 @@
 #include "aggregator/history_copier.hpp"
 
+#include "aggregator/history_copy.hpp"
 #include "tests/support/bucket_author.hpp"
 #include "tests/support/daemons.hpp"
 #include "tests/support/free_port.hpp"
@@ -395,6 +396,19 @@ class HistoryOfAggregators : public History {
                 return aggregator->metric(R"(pgpulse_aggregator_members{kind="aggregator"})") == 2;
             });
         })) << logs();
+        // The first of them copied for itself until it saw the other.
+        ASSERT_TRUE(wait_until([&] {
+            return copies(*aggregators[0]) == aggregator::copies_history("a1", {"a1", "a2"}) &&
+                   copies(*aggregators[1]) == aggregator::copies_history("a2", {"a1", "a2"});
+        })) << logs();
+    }
+
+    /// As its log says.
+    static bool copies(const Daemon& aggregator) {
+        const std::string log = aggregator.log();
+        const auto begins = log.rfind("copies transitions into");
+        const auto leaves = log.rfind("leaves it to another aggregator");
+        return begins != std::string::npos && (leaves == std::string::npos || leaves < begins);
     }
 
     [[nodiscard]] std::string logs() const {
@@ -433,7 +447,7 @@ TEST_F(HistoryOfAggregators, IsAStreamAsTheContractSays) {
         return copied(*aggregators[0]) + copied(*aggregators[1]) == 10 &&
                aggregators[0]->metric("pgpulse_aggregator_history_behind") == 0 &&
                aggregators[1]->metric("pgpulse_aggregator_history_behind") == 0;
-    }));
+    })) << logs();
     EXPECT_TRUE(copied(*aggregators[0]) == 0 || copied(*aggregators[1]) == 0) << "one of them copies";
 }
 
