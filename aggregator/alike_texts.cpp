@@ -18,10 +18,11 @@ std::string_view AlikeTexts::Text::end() const {
                              : std::string_view{*model_}.substr(model_->size() - end_length_);
 }
 
-std::string AlikeTexts::Text::whole() const { return begin_ + std::string{end()}; }
+std::string AlikeTexts::Text::whole() const { return std::string{begin()}.append(end()); }
 
 bool AlikeTexts::Text::operator==(std::string_view text) const {
-    return text.size() == begin_.size() + end_length_ && text.starts_with(begin_) && text.ends_with(end());
+    return text.size() == std::size_t{begin_length_} + end_length_ && text.starts_with(begin()) &&
+           text.ends_with(end());
 }
 
 AlikeTexts::Text AlikeTexts::hold(std::string_view text) {

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -19,25 +21,33 @@ class AlikeTexts {
     class Text {
       public:
         Text() = default;
-        [[nodiscard]] bool empty() const { return begin_.empty() && end_length_ == 0; }
+        [[nodiscard]] bool empty() const { return begin_length_ == 0 && end_length_ == 0; }
         [[nodiscard]] std::string whole() const;
         [[nodiscard]] bool operator==(std::string_view text) const;
 
       private:
         friend class AlikeTexts;
         Text(std::string_view begin, const std::string* model, std::size_t end_length)
-            : begin_(begin), model_(model), end_length_(end_length) {}
+            : begin_(begin.empty() ? nullptr : std::make_unique_for_overwrite<char[]>(begin.size())),
+              model_(model),
+              begin_length_(static_cast<std::uint32_t>(begin.size())),
+              end_length_(static_cast<std::uint32_t>(end_length)) {
+            std::ranges::copy(begin, begin_.get());
+        }
+        [[nodiscard]] std::string_view begin() const { return {begin_.get(), begin_length_}; }
         [[nodiscard]] std::string_view end() const;
 
-        std::string begin_;
+        std::unique_ptr<char[]> begin_;
         const std::string* model_ = nullptr;  // ends like the text
-        std::size_t end_length_ = 0;          // bytes
+        std::uint32_t begin_length_ = 0;      // bytes
+        std::uint32_t end_length_ = 0;        // bytes
     };
 
     AlikeTexts() = default;
     AlikeTexts(const AlikeTexts&) = delete;
     AlikeTexts& operator=(const AlikeTexts&) = delete;
 
+    /// `text`: less than 4 GiB.
     Text hold(std::string_view text);
 
   private:

@@ -1,6 +1,7 @@
 #include "aggregator/history_copy.hpp"
 
 #include "common/cluster/rendezvous.hpp"
+#include "common/contract/hash.hpp"
 #include "common/contract/names.hpp"
 #include "common/contract/state.hpp"
 
@@ -78,7 +79,8 @@ void HistoryCopy::history_entry(const std::string& target, std::uint64_t sequenc
                                 const std::optional<HistoryMark>& mark) {
     next_expected_ = std::max(next_expected_, sequence);
     if (!mark) return;
-    last_.insert_or_assign(target, Last{mark->transition, mark->decided_at, mark->stored_at, mark->removal});
+    last_.insert_or_assign(contract::fnv1a(target),
+                           Last{mark->transition, mark->decided_at, mark->stored_at, mark->removal});
     end_ = mark;
 }
 
@@ -117,7 +119,8 @@ std::optional<HistoryMessage> HistoryCopy::revision(BucketRevision&& revision) {
     read_ = revision.revision;
     if (!contract::is_target_name(revision.target)) return std::nullopt;
 
-    const auto known = last_.find(revision.target);
+    const std::uint64_t name = contract::fnv1a(revision.target);
+    const auto known = last_.find(name);
     HistoryMark mark{epoch_, revision.revision, revision.stored_at, 0, {}, !revision.operation.empty()};
     if (mark.removal) {
         if (known != last_.end()) {
@@ -138,8 +141,7 @@ std::optional<HistoryMessage> HistoryCopy::revision(BucketRevision&& revision) {
         mark.transition = state->transition;
         mark.decided_at = state->decided_at;
     }
-    last_.insert_or_assign(revision.target,
-                           Last{mark.transition, mark.decided_at, mark.stored_at, mark.removal});
+    last_.insert_or_assign(name, Last{mark.transition, mark.decided_at, mark.stored_at, mark.removal});
     HistoryMessage message{std::move(revision.target), mark,           std::move(revision.operation),
                            std::move(revision.value),  next_expected_, {}};
     std::string id = id_of(mark);
