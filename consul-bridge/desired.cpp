@@ -51,6 +51,26 @@ std::string readiness(const contract::State& state) {
     return text;
 }
 
+std::string listed(const std::vector<std::string>& names) {
+    std::string text;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        if (i > 0) text += i + 1 < names.size() ? ", " : " and ";
+        text += names[i];
+    }
+    return text;
+}
+
+/// "is primary, and db2 claims to be as well; expected replica"
+std::string role_in_words(contract::Role expected, const contract::State& state) {
+    std::string text = "is " + std::string{to_string(*state.role)};
+    if (!state.conflicts_with.empty()) {
+        text += ", and " + listed(state.conflicts_with) +
+                (state.conflicts_with.size() == 1 ? " claims to be as well" : " claim to be as well");
+    }
+    if (*state.role != expected) text += "; expected " + std::string{to_string(expected)};
+    return text;
+}
+
 Check role_check(const contract::TargetDefinition& definition, contract::Role expected_role,
                  const contract::State& state) {
     const std::string_view expected = to_string(expected_role);
@@ -63,31 +83,47 @@ Check role_check(const contract::TargetDefinition& definition, contract::Role ex
         check.output = readiness(state);
     } else if (!state.role) {
         check.status = kWarning;
-        check.output = "the role is not known";
+        check.output = "the role is not known; expected " + std::string{expected};
     } else {
         check.status = *state.role == expected_role ? kPassing : kCritical;
-        check.output = "is " + std::string{to_string(*state.role)};
-        if (check.status == kCritical) check.output += ", expected " + std::string{expected};
+        check.output = role_in_words(expected_role, state);
     }
     return check;
 }
 
-std::vector<Check> checks_of(const contract::TargetDefinition& definition, const contract::State& state) {
+std::string maintenance_in_words(const contract::State& state) {
+    std::string text = "under maintenance";
+    if (state.maintenance_until) text += " until " + seconds_only(*state.maintenance_until);
+    return text;
+}
+
+/// The check as the last word of a pipeline that has fallen silent.
+void make_stale(Check& check, const Stale& stale) {
+    check.status = kWarning;
+    check.output =
+        "stale since " + seconds_only(stale.since) + ": " + stale.why + "; last known: " + check.output;
+}
+
+std::vector<Check> checks_of(const contract::TargetDefinition& definition, const contract::State& state,
+                             const std::optional<Stale>& stale) {
     std::vector<Check> checks;
     checks.push_back({definition.name + "-isready", "PG is ready", std::string{status_of(state.state)},
                       readiness(state), definition.service});
     if (definition.expect_role) checks.push_back(role_check(definition, *definition.expect_role, state));
+    if (stale) {
+        for (Check& check : checks) make_stale(check, *stale);
+    }
     if (state.maintenance) {
         // The id and name by which Consul's own programs know a service under maintenance.
         checks.push_back({"_service_maintenance:" + definition.name, "Service Maintenance Mode",
-                          std::string{kCritical}, "under maintenance", definition.service});
+                          std::string{kCritical}, maintenance_in_words(state), definition.service});
     }
     std::ranges::sort(checks, {}, &Check::id);
     return checks;
 }
 
 std::string value_of(const contract::TargetDefinition& definition, const contract::State& state,
-                     const Stamp& stamp) {
+                     const Stamp& stamp, const std::optional<Stale>& stale) {
     nlohmann::ordered_json json{
         {"v", contract::kVersion},
         {"target", definition.name},
@@ -98,7 +134,12 @@ std::string value_of(const contract::TargetDefinition& definition, const contrac
     };
     if (state.previous) json["previous"] = to_string(*state.previous);
     if (state.role) json["role"] = to_string(*state.role);
+    if (state.role_unexpected) json["role_unexpected"] = true;
     if (state.writable) json["writable"] = *state.writable;
+    if (!state.conflicts_with.empty()) json["conflicts_with"] = state.conflicts_with;
+    if (state.restarts > 0) json["restarts"] = state.restarts;
+    if (state.maintenance) json["maintenance"] = true;
+    if (stale) json["stale_since"] = contract::to_rfc3339(stale->since);
     json["service"] = definition.service;
     json["address"] = definition.address;
     json["port"] = definition.port;
@@ -121,7 +162,7 @@ bool is_check_of(std::string_view target, std::string_view check_id) {
 }
 
 Documents desired(const contract::TargetDefinition& definition, const contract::State& state,
-                  const Stamp& stamp) {
+                  const Stamp& stamp, const std::optional<Stale>& stale) {
     Documents documents;
     documents.node.address = definition.address;
     documents.node.meta = {{"external-node", "true"},
@@ -138,8 +179,8 @@ Documents desired(const contract::TargetDefinition& definition, const contract::
         }
     }
     documents.service.meta = definition.meta;
-    documents.checks = checks_of(definition, state);
-    documents.value = value_of(definition, state, stamp);
+    documents.checks = checks_of(definition, state, stale);
+    documents.value = value_of(definition, state, stamp, stale);
     documents.stamp = stamp;
     return documents;
 }

@@ -50,6 +50,14 @@ struct Check {
     bool operator==(const Check&) const = default;
 };
 
+/// Why nothing new can be known of any target, and since when: no aggregator lives, or NATS is gone.
+struct Stale {
+    contract::WallTime since{};
+    std::string why;  // one line: "no aggregator is alive"
+
+    bool operator==(const Stale&) const = default;
+};
+
 /// What Consul shall hold for a target.
 struct Documents {
     Node node;

@@ -105,6 +105,57 @@ TEST(BridgeDesired, TheRoleCheckComparesTheRoleWithTheExpectedOne) {
     }
 }
 
+TEST(BridgeDesired, TheRoleCheckNamesWhoElseClaimsToBePrimary) {
+    struct Case {
+        Role expected;
+        std::vector<std::string> others;
+        std::string output;
+    };
+    const Case cases[] = {
+        {Role::primary, {}, "is primary"},
+        {Role::replica, {}, "is primary; expected replica"},
+        {Role::primary, {"db2"}, "is primary, and db2 claims to be as well"},
+        {Role::primary, {"db2", "db3", "db4"}, "is primary, and db2, db3 and db4 claim to be as well"},
+        {Role::replica, {"db2", "db3"}, "is primary, and db2 and db3 claim to be as well; expected replica"},
+    };
+    for (const Case& c : cases) {
+        auto d = definition();
+        d.expect_role = c.expected;
+        auto s = state(Health::up, Reason::ok, {Opinion::up});
+        s.role = Role::primary;
+        s.conflicts_with = c.others;
+        const Documents documents = desired(d, s, kStamp);
+        EXPECT_EQ(documents.checks.front().output, c.output);
+    }
+}
+
+TEST(BridgeDesired, WhatIsStaleIsAWarningThatTellsWhatWasLastKnown) {
+    auto d = definition();
+    d.expect_role = Role::primary;
+    for (const Health health : {Health::up, Health::down, Health::unknown}) {
+        auto s = state(health, Reason::ok, {});
+        s.maintenance = true;
+        s.role = Role::primary;
+        const Documents fresh = desired(d, s, kStamp);
+        const Stale stale{*contract::parse_rfc3339("2026-01-02T15:00:00.25Z"), "no aggregator is alive"};
+        const Documents documents = desired(d, s, kStamp, stale);
+        ASSERT_EQ(documents.checks.size(), 3);
+        for (const char* id : {"db1-isready", "db1-isprimary"}) {
+            EXPECT_EQ(find(documents, id)->status, "warning");
+            EXPECT_EQ(find(documents, id)->output,
+                      "stale since 2026-01-02T15:00:00Z: no aggregator is alive; last known: " +
+                          find(fresh, id)->output);
+        }
+        EXPECT_EQ(*find(documents, "_service_maintenance:db1"), *find(fresh, "_service_maintenance:db1"));
+        const auto value = nlohmann::json::parse(documents.value);
+        EXPECT_EQ(value["stale_since"], "2026-01-02T15:00:00.250000Z");
+        EXPECT_EQ(value["state"], to_string(health));
+        EXPECT_EQ(stamp_of("db1", documents.value), kStamp);
+        EXPECT_EQ(documents.service, fresh.service);
+        EXPECT_EQ(documents.node, fresh.node);
+    }
+}
+
 TEST(BridgeDesired, WithoutAnExpectedRoleThereIsNoRoleCheck) {
     auto s = state(Health::up, Reason::ok, {Opinion::up});
     s.role = Role::primary;
@@ -118,7 +169,11 @@ TEST(BridgeDesired, MaintenanceIsConsulsOwnCheck) {
     const Check* check = find(documents, "_service_maintenance:db1");
     ASSERT_NE(check, nullptr);
     EXPECT_EQ(check->status, "critical");
+    EXPECT_EQ(check->output, "under maintenance");
     EXPECT_TRUE(is_check_of("db1", check->id));
+    s.maintenance_until = *contract::parse_rfc3339("2026-01-02T15:00:00.25Z");
+    EXPECT_EQ(find(desired(definition(), s, kStamp), check->id)->output,
+              "under maintenance until 2026-01-02T15:00:00Z");
 }
 
 TEST(BridgeDesired, TheTagsAreTheDefinitionsAndTheRoleOnce) {
@@ -144,6 +199,24 @@ TEST(BridgeDesired, TheValueNamesItsPlaceInTheBucket) {
         R"("address":"10.0.0.1","port":5432,"updated_at":"2026-01-02T14:03:11.500000Z",)"
         R"("epoch":"2026-01-01T00:00:00.000000Z","revision":7})");
     EXPECT_EQ(stamp_of("db1", documents.value), kStamp);
+}
+
+TEST(BridgeDesired, TheValueTellsWhatTheStateHas) {
+    auto s = state(Health::up, Reason::ok, {Opinion::up});
+    auto value = nlohmann::json::parse(desired(definition(), s, kStamp).value);
+    for (const char* key : {"previous", "role", "role_unexpected", "writable", "conflicts_with", "restarts",
+                            "maintenance", "stale_since"}) {
+        EXPECT_FALSE(value.contains(key)) << key;
+    }
+    s.role_unexpected = true;
+    s.conflicts_with = {"db2"};
+    s.restarts = 3;
+    s.maintenance = true;
+    value = nlohmann::json::parse(desired(definition(), s, kStamp).value);
+    EXPECT_EQ(value["role_unexpected"], true);
+    EXPECT_EQ(value["conflicts_with"], nlohmann::json{"db2"});
+    EXPECT_EQ(value["restarts"], 3);
+    EXPECT_EQ(value["maintenance"], true);
 }
 
 TEST(BridgeDesired, OnlyAVersion1DocumentOfTheTargetHasAStamp) {

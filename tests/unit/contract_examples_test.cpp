@@ -88,8 +88,8 @@ TEST(ContractExamples, TheConsulValueTellsTheStateOfTheOtherExamples) {
     const auto value = json::parse(support::golden("consul_kv"));
     const auto state = json::parse(support::golden("state_full"));
     const auto definition = json::parse(support::golden("definition_full"));
-    for (const char* key :
-         {"v", "target", "state", "reason", "since", "transition", "previous", "role", "writable"}) {
+    for (const char* key : {"v", "target", "state", "reason", "since", "transition", "previous", "role",
+                            "role_unexpected", "writable", "conflicts_with", "restarts", "maintenance"}) {
         EXPECT_EQ(value.at(key), state.at(key)) << key;
     }
     for (const char* key : {"service", "address", "port"})
