@@ -24,6 +24,7 @@ constexpr milliseconds kFlush{500};
 constexpr milliseconds kWorking{1000};
 constexpr std::size_t kEventsPerStep = 256;
 constexpr milliseconds kLineInterval{1000};
+constexpr milliseconds kOldestShown{1000};
 /// Lines about targets: so many in such a time, and then the number of those kept back.
 constexpr std::size_t kLinesAtOnce = 50;
 constexpr milliseconds kLinesWindow{10'000};
@@ -36,8 +37,9 @@ contract::WallTime wall_time(std::int64_t microseconds) {
 
 Bridge::Bridge(Options options)
     : options_(std::move(options)),
-      mirror_(Mirror::Settings{options_.kv_prefix, Mirror::Settings{}.transactions_in_flight,
-                               options_.reconcile_interval}),
+      mirror_(Mirror::Settings{.id = options_.common.id,
+                               .kv_prefix = options_.kv_prefix,
+                               .reconcile_interval = options_.reconcile_interval}),
       definition_lines_(kLineInterval),
       state_lines_(kLineInterval) {}
 
@@ -71,14 +73,19 @@ int Bridge::run() {
         *connection_,
         contract::Member{contract::MemberKind::bridge, options_.common.id, runtime::random_run(),
                          options_.common.site, contract::MemberPhase::starting},
-        runtime::MembershipFeed::Events{
-            [this] { return turned_within(kWorking); },
-            [this](const cluster::Membership::View& view) { metrics_.show_members(view); },
-            [this](const std::string& line) {
-                spdlog::critical("{}", line);
-                mailbox_.post(Stop{2});
-            }},
+        runtime::MembershipFeed::Events{[this] { return turned_within(kWorking); },
+                                        [this](const cluster::Membership::View& view) {
+                                            metrics_.show_members(view);
+                                            mailbox_.post(MembersChanged{view});
+                                        },
+                                        [this](const std::string& line) {
+                                            spdlog::critical("{}", line);
+                                            mailbox_.post(Stop{2});
+                                        }},
         options_.common.replicas);
+    drift_watch_ = std::make_unique<DriftWatch>(
+        options_.consul, options_.kv_prefix, [this] { return drift_wanted_.load(std::memory_order_relaxed); },
+        [this](Table table, std::uint64_t index) { mailbox_.post(Moved{table, index}); });
     spdlog::info("carrying states to Consul at {} below '{}'", options_.consul.url, options_.kv_prefix);
 
     std::vector<Event> batch;
@@ -97,8 +104,12 @@ bool Bridge::turned_within(milliseconds time) const {
 
 void Bridge::turn(std::vector<Event>& batch, Mono deadline) {
     turned_at_.store(mono_now().time_since_epoch().count(), std::memory_order_relaxed);
-    mailbox_.take_until(batch, std::min(deadline, mirror_.next_step().value_or(deadline)));
+    for (const auto next : {mirror_.next_step(), drift_.next()})
+        deadline = std::min(deadline, next.value_or(deadline));
+    mailbox_.take_until(batch, deadline);
     Mono now = mono_now();
+    // Once it has left it drains what it holds.
+    if (!stopping_) mirror_.hear(membership_->serving() && membership_->steady(), now);
     std::size_t handled = 0;
     for (Event& event : batch) {
         handle(event, now);
@@ -107,16 +118,29 @@ void Bridge::turn(std::vector<Event>& batch, Mono deadline) {
             carry_out(mirror_.step(now), now);
         }
     }
+    if (drift_.due(mirror_.counters().targets, now)) mirror_.read_soon(now);
     carry_out(mirror_.step(now), now);
+    show(now);
+}
+
+void Bridge::show(Mono now) {
     const Mirror::Counters counters = mirror_.counters();
     consul_reachable_.store(counters.reachable && counters.read_once, std::memory_order_relaxed);
+    drift_wanted_.store(counters.reachable && counters.targets <= DriftAlarm::kMaxTargets,
+                        std::memory_order_relaxed);
     metrics_.show(counters, mirror_.take_delays());
+    // Every target is looked at for it.
+    if (now - oldest_shown_ < kOldestShown) return;
+    oldest_shown_ = now;
+    const auto oldest = mirror_.oldest_pending();
+    metrics_.show_oldest_pending(oldest ? now - *oldest : std::chrono::nanoseconds{0});
 }
 
 /// Writes what arrived, as far as Consul takes it at once.
 void Bridge::drain() {
     const Mono end = mono_now() + kDrainAtMost;
     connection_->close(kFlush);
+    drift_watch_.reset();
     definitions_.reset();
     states_.reset();
     std::vector<Event> batch;
@@ -198,6 +222,8 @@ void Bridge::handle(Event& event, Mono now) {
     } else if (const auto* forgotten = std::get_if<Forgotten>(&event)) {
         mirror_.forget_state(forgotten->target);
     } else if (const auto* ended = std::get_if<TransactionEnded>(&event)) {
+        if (const auto* committed = std::get_if<Committed>(&ended->outcome))
+            drift_.committed(committed->index);
         mirror_.finished(ended->id, ended->outcome, now);
     } else if (auto* read = std::get_if<ReadEnded>(&event)) {
         if (read->snapshot) {
@@ -205,6 +231,12 @@ void Bridge::handle(Event& event, Mono now) {
         } else {
             mirror_.read_failed(read->id, read->snapshot.error(), now);
         }
+    } else if (const auto* answered = std::get_if<BucketAnswered>(&event)) {
+        mirror_.bucket_is(answered->id, answered->state, now);
+    } else if (auto* changed = std::get_if<MembersChanged>(&event)) {
+        mirror_.members(std::move(changed->view.bridges), now);
+    } else if (const auto* moved = std::get_if<Moved>(&event)) {
+        drift_.moved(moved->table, moved->index, now);
     } else {
         stopping_ = std::get<Stop>(event).code;
     }
@@ -231,6 +263,15 @@ void Bridge::carry_out(std::vector<Action> actions, Mono now) {
             pool_->run([this, id = some->id, targets = std::move(some->targets)](ConsulClient& client) {
                 mailbox_.post(ReadEnded{id, read_targets(client, options_.kv_prefix, targets)});
             });
+        } else if (const auto* ask = std::get_if<AskBucket>(&action)) {
+            // A thread of the pool's, because it may block.
+            pool_->run([this, id = ask->id](ConsulClient&) {
+                const auto found = nats::find_bucket(*connection_, std::string{contract::kStateBucket});
+                std::optional<BucketState> state;
+                if (found && *found)
+                    state = BucketState{wall_time((*found)->created_us), (*found)->last_revision};
+                mailbox_.post(BucketAnswered{id, state});
+            });
         } else {
             say(std::get<Say>(action), now);
         }
@@ -255,6 +296,7 @@ std::string Bridge::not_ready_because() const {
     if (!states_loaded_.load()) {
         return "bucket '" + std::string{contract::kStateBucket} + "' is not read yet";
     }
+    if (!membership_->serving()) return "not a member of the cluster yet";
     if (!consul_reachable_.load()) return "Consul at " + options_.consul.url + " does not answer";
     return {};
 }

@@ -9,6 +9,8 @@
 #include "common/runtime/mailbox.hpp"
 #include "common/runtime/membership_feed.hpp"
 #include "consul-bridge/consul_pool.hpp"
+#include "consul-bridge/drift_alarm.hpp"
+#include "consul-bridge/drift_watch.hpp"
 #include "consul-bridge/metrics.hpp"
 #include "consul-bridge/mirror.hpp"
 #include "consul-bridge/options.hpp"
@@ -57,10 +59,22 @@ class Bridge {
         RequestId id = 0;
         tl::expected<Snapshot, std::string> snapshot;
     };
+    struct BucketAnswered {
+        RequestId id = 0;
+        std::optional<BucketState> state;
+    };
+    struct MembersChanged {
+        cluster::Membership::View view;
+    };
+    struct Moved {
+        Table table{};
+        std::uint64_t index = 0;
+    };
     struct Stop {
         int code = 0;  // to exit with
     };
-    using Event = std::variant<Defined, Undefined, Observed, Forgotten, TransactionEnded, ReadEnded, Stop>;
+    using Event = std::variant<Defined, Undefined, Observed, Forgotten, TransactionEnded, ReadEnded,
+                               BucketAnswered, MembersChanged, Moved, Stop>;
 
     void on_definition(nats::BucketEvent event);
     void on_state(nats::BucketEvent event);
@@ -68,6 +82,7 @@ class Bridge {
                 runtime::LineLimit& limit);
     void handle(Event& event, runtime::Mono now);
     void carry_out(std::vector<Action> actions, runtime::Mono now);
+    void show(runtime::Mono now);
     void say(const Say& line, runtime::Mono now);
     void turn(std::vector<Event>& batch, runtime::Mono deadline);
     void drain();
@@ -76,6 +91,7 @@ class Bridge {
 
     Options options_;
     Mirror mirror_;
+    DriftAlarm drift_;
     Metrics metrics_;
     runtime::Mailbox<Event> mailbox_;
     std::optional<int> stopping_;          // the code to exit with
@@ -89,9 +105,13 @@ class Bridge {
     std::atomic<bool> definitions_loaded_{false};
     std::atomic<bool> states_loaded_{false};
     std::atomic<bool> consul_reachable_{false};
+    // What the drift watch's threads read.
+    std::atomic<bool> drift_wanted_{false};
+    runtime::Mono oldest_shown_{};
 
     std::unique_ptr<nats::Connection> connection_;
     std::unique_ptr<ConsulPool> pool_;
+    std::unique_ptr<DriftWatch> drift_watch_;
     std::unique_ptr<nats::BucketWatch> definitions_;
     std::unique_ptr<nats::BucketWatch> states_;
     std::unique_ptr<runtime::MembershipFeed> membership_;

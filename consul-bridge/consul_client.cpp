@@ -2,9 +2,12 @@
 
 #include <curl/curl.h>
 
+#include <algorithm>
+#include <charconv>
 #include <fstream>
 #include <mutex>
 #include <new>
+#include <string_view>
 
 namespace pgpulse::consul_bridge {
 namespace {
@@ -27,6 +30,20 @@ using List = std::unique_ptr<curl_slist, ListDeleter>;
 
 std::size_t take_body(const char* data, std::size_t, std::size_t size, void* to) {
     static_cast<std::string*>(to)->append(data, size);
+    return size;
+}
+
+/// Keeps the one header that matters.
+std::size_t take_header(const char* data, std::size_t, std::size_t size, void* to) {
+    constexpr std::string_view kIndex = "x-consul-index:";
+    const std::string_view line{data, size};
+    const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; };
+    if (line.size() > kIndex.size() && std::ranges::equal(line.substr(0, kIndex.size()), kIndex, same)) {
+        const auto digits = line.find_first_of("0123456789", kIndex.size());
+        if (digits != std::string_view::npos) {
+            std::from_chars(data + digits, data + size, *static_cast<std::uint64_t*>(to));
+        }
+    }
     return size;
 }
 
@@ -67,6 +84,7 @@ struct ConsulClient::Handles {
     List connect_to;
     std::string base;  // the URL that requests are made of
     std::string body;
+    std::uint64_t index = 0;
     char error[CURL_ERROR_SIZE] = {};
 };
 
@@ -89,6 +107,8 @@ ConsulClient::ConsulClient(ConsulOptions options)
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, &handles_->body);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, &handles_->index);
     if (!options_.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
     if (!options_.certificate_file.empty()) {
         curl_easy_setopt(easy, CURLOPT_SSLCERT, options_.certificate_file.c_str());
@@ -142,6 +162,7 @@ ConsulClient::Result ConsulClient::perform(const std::string& path) {
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.get());
 
     handles_->body.clear();
+    handles_->index = 0;
     handles_->error[0] = '\0';
     CURLcode code = CURLE_ABORTED_BY_CALLBACK;
     curl_multi_add_handle(multi, easy);
@@ -166,6 +187,7 @@ ConsulClient::Result ConsulClient::perform(const std::string& path) {
     Reply reply;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &reply.status);
     reply.body = std::move(handles_->body);
+    reply.index = handles_->index;
     return reply;
 }
 

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -17,6 +18,7 @@ class ConsulClient {
     struct Reply {
         long status = 0;
         std::string body;
+        std::uint64_t index = 0;  // X-Consul-Index; 0: not given
     };
     /// Error: no answer; one line that names Consul's URL and never a secret.
     using Result = tl::expected<Reply, std::string>;

@@ -23,12 +23,13 @@ const Check* find(const std::vector<Check>& checks, const std::string& id) {
 }  // namespace
 
 Difference to_register(const std::string& target, const std::string& key, const Documents& wanted,
-                       const Held& held) {
+                       const Held& held, const std::optional<Stamp>& outlived) {
     if (held.node && !is_ours(*held.node)) return {{}, Obstacle::foreign_node};
     if (is_foreign_value(held)) return {{}, Obstacle::foreign_value};
-    if (held.value && held.value->stamp && held.value->stamp->epoch == wanted.stamp.epoch &&
-        held.value->stamp->revision > wanted.stamp.revision) {
-        return {{}, Obstacle::newer_value};
+    if (held.value && held.value->stamp && held.value->stamp != outlived) {
+        const Stamp& there = *held.value->stamp;
+        if (there.epoch != wanted.stamp.epoch) return {{}, Obstacle::other_epoch};
+        if (there.revision > wanted.stamp.revision) return {{}, Obstacle::newer_value};
     }
 
     std::vector<Operation> catalog;

@@ -55,9 +55,15 @@ Metrics::Metrics()
                         "Targets that somebody else had changed in Consul")
                    .Add({})),
       reconciles_(counters(*registry_, "pgpulse_bridge_reconciles_total", "Full reads of Consul").Add({})),
+      retries_(counters(*registry_, "pgpulse_bridge_retries_total",
+                        "Targets whose transaction was not done and that are sent again")
+                   .Add({})),
       targets_(gauge(*registry_, "pgpulse_bridge_targets", "Targets with a definition and a state")),
+      owned_(gauge(*registry_, "pgpulse_bridge_owned_targets", "Defined targets that this bridge writes")),
       pending_(gauge(*registry_, "pgpulse_bridge_pending_targets",
                      "Targets of which Consul does not say yet what the bucket says")),
+      oldest_pending_(gauge(*registry_, "pgpulse_bridge_oldest_pending_seconds",
+                            "How long the target that waits longest for Consul has waited")),
       reachable_(gauge(*registry_, "pgpulse_bridge_consul_reachable", "1 while Consul answers")),
       bridges_(gauge(*registry_, "pgpulse_bridge_members", "Bridges that serve, as this one sees them")),
       delay_(histogram(*registry_, "pgpulse_bridge_delay_seconds",
@@ -82,7 +88,9 @@ void Metrics::show(const Mirror::Counters& now, const std::vector<std::chrono::n
     add(conflicts_, shown_.conflicts, now.conflicts);
     add(repairs_, shown_.repairs, now.repairs);
     add(reconciles_, shown_.reconciles, now.reconciles);
+    add(retries_, shown_.retries, now.retries);
     targets_.Set(static_cast<double>(now.targets));
+    owned_.Set(static_cast<double>(now.owned));
     pending_.Set(static_cast<double>(now.pending));
     reachable_.Set(now.reachable ? 1 : 0);
     for (const auto delay : delays) delay_.Observe(seconds(delay));
@@ -96,6 +104,8 @@ void Metrics::count_refused(const std::string& bucket, const std::string& cause)
 void Metrics::show_members(const cluster::Membership::View& view) {
     bridges_.Set(static_cast<double>(view.bridges.size()));
 }
+
+void Metrics::show_oldest_pending(std::chrono::nanoseconds age) { oldest_pending_.Set(seconds(age)); }
 
 void Metrics::observe_request(std::chrono::nanoseconds took) { request_.Observe(seconds(took)); }
 

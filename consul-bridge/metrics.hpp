@@ -33,6 +33,9 @@ class Metrics {
 
     void show_members(const cluster::Membership::View& view);
 
+    /// How long the target that waits longest has waited; 0: none waits.
+    void show_oldest_pending(std::chrono::nanoseconds age);
+
     void observe_request(std::chrono::nanoseconds took);
 
   private:
@@ -46,8 +49,11 @@ class Metrics {
     prometheus::Counter& conflicts_;
     prometheus::Counter& repairs_;
     prometheus::Counter& reconciles_;
+    prometheus::Counter& retries_;
     prometheus::Gauge& targets_;
+    prometheus::Gauge& owned_;
     prometheus::Gauge& pending_;
+    prometheus::Gauge& oldest_pending_;
     prometheus::Gauge& reachable_;
     prometheus::Gauge& bridges_;
     prometheus::Histogram& delay_;

@@ -15,6 +15,9 @@ constexpr milliseconds kLongestHoldBack{15'000};
 /// How long a reconcile gives way to targets that wait for a transaction.
 constexpr milliseconds kReconcileGivesWay{5000};
 constexpr std::size_t kTargetsPerRead = 512;
+/// So many targets waiting are worth a line on how far they are.
+constexpr std::size_t kBacklog = 1000;
+constexpr milliseconds kProgressLine{5000};
 
 std::string seconds(std::chrono::nanoseconds time) {
     const auto tenths = std::chrono::duration_cast<milliseconds>(time).count() / 100;
@@ -29,14 +32,20 @@ std::string count_of_targets(std::size_t number) {
 
 Mirror::Target& Mirror::target(const std::string& name) {
     const auto [it, fresh] = targets_.try_emplace(name);
-    if (fresh) it->second.name = name;
+    if (fresh) {
+        it->second.name = name;
+        it->second.own = owns(name);
+    }
     return it->second;
 }
 
 void Mirror::define(const contract::TargetDefinition& definition, Mono now) {
     Target& t = target(definition.name);
     if (t.definition == definition) return;
-    if (!t.definition && t.state) ++counters_.targets;
+    if (!t.definition) {
+        if (t.state) ++counters_.targets;
+        if (t.own) ++counters_.owned;
+    }
     t.definition = definition;
     t.removed = false;
     if (!t.unsent_since) t.unsent_since = now;
@@ -45,7 +54,10 @@ void Mirror::define(const contract::TargetDefinition& definition, Mono now) {
 
 void Mirror::undefine(const std::string& name, Mono now) {
     Target& t = target(name);
-    if (t.definition && t.state) --counters_.targets;
+    if (t.definition) {
+        if (t.state) --counters_.targets;
+        if (t.own) --counters_.owned;
+    }
     t.definition.reset();
     t.removed = true;
     if (!t.unsent_since) t.unsent_since = now;
@@ -69,9 +81,11 @@ void Mirror::forget_state(const std::string& name) {
 }
 
 Difference Mirror::difference(const Target& t) const {
+    if (!t.own) return {};
     if (t.removed) return to_deregister(t.name, key_of(t), t.held);
     if (!t.definition || !t.state) return {};
-    return to_register(t.name, key_of(t), desired(*t.definition, *t.state, t.stamp), t.held);
+    return to_register(t.name, key_of(t), desired(*t.definition, *t.state, t.stamp, stale_), t.held,
+                       t.outlived);
 }
 
 void Mirror::move_to(Target& t, Phase phase, Place place) {
@@ -94,7 +108,8 @@ void Mirror::examine(Target& t) {
     const Difference found = difference(t);
     note_obstacle(t, found.obstacle);
     if (!found.operations.empty()) {
-        move_to(t, Phase::queued);
+        const bool says_the_same = !std::holds_alternative<PutValue>(found.operations.front());
+        move_to(t, t.hearsay && says_the_same ? Phase::unread : Phase::queued);
         return;
     }
     t.unsent_since.reset();
@@ -103,12 +118,17 @@ void Mirror::examine(Target& t) {
 }
 
 void Mirror::note_obstacle(Target& t, Obstacle obstacle) {
-    const bool again = t.obstacle == obstacle;
+    if (t.obstacle != obstacle) {
+        t.obstacle_met = 0;
+        t.told_obstacle = false;
+    }
     t.obstacle = obstacle;
-    if (!again) t.told_obstacle = false;
+    ++t.obstacle_met;
+    const bool doubtful = obstacle == Obstacle::newer_value || obstacle == Obstacle::other_epoch;
+    if (doubtful && !std::exchange(t.asked_about, true)) doubtful_.push_back(&t);
     if (obstacle == Obstacle::none || t.told_obstacle) return;
-    // Our own watch may be a moment behind another bridge's: only what lasts is worth a line.
-    if (obstacle == Obstacle::newer_value && !again) return;
+    // The own watch may be a moment behind another bridge's: only what NATS was asked about twice is worth a line.
+    if (doubtful && t.obstacle_met < 3) return;
     t.told_obstacle = true;
     switch (obstacle) {
         case Obstacle::foreign_node:
@@ -125,6 +145,11 @@ void Mirror::note_obstacle(Target& t, Obstacle obstacle) {
                                          "': Consul holds a later revision than the bucket's " +
                                          std::to_string(t.stamp.revision) + ": not written");
             break;
+        case Obstacle::other_epoch:
+            say(Say::Level::warning, "target '" + t.name +
+                                         "': Consul holds a state of another bucket 'health', which is not "
+                                         "known to be an earlier one: not written");
+            break;
         case Obstacle::none:
             break;
     }
@@ -132,6 +157,7 @@ void Mirror::note_obstacle(Target& t, Obstacle obstacle) {
 
 /// What was sent is unsent again.
 void Mirror::unsend(Target& t) {
+    ++counters_.retries;
     if (t.sent_since) t.unsent_since = std::exchange(t.sent_since, std::nullopt);
 }
 
@@ -207,6 +233,8 @@ void Mirror::commit(const Transaction& transaction, const Committed& committed, 
         }
         ++caught_up_;
         t.alone = false;
+        t.hearsay = false;
+        t.outlived.reset();
         t.refusals = 0;
         if (indexes_known) {
             move_to(t, Phase::settled);
@@ -274,10 +302,29 @@ void Mirror::lost(const std::string& text, Mono now) {
 }
 
 void Mirror::say_caught_up() {
-    if (!returned_after_ || !queue_.empty() || !transactions_.empty()) return;
+    if (!returned_after_ || !gives_way_to_none() || !transactions_.empty()) return;
     say(Say::Level::info, "Consul answers again after " + seconds(*returned_after_) + ": " +
                               count_of_targets(caught_up_) + " written");
     returned_after_.reset();
+}
+
+/// How far a long list of targets is.
+void Mirror::say_progress(Mono now) {
+    if (counters_.pending >= kBacklog && !backlog_) backlog_ = Backlog{now, now + kProgressLine, 0, false};
+    if (!backlog_) return;
+    backlog_->most = std::max(backlog_->most, counters_.pending);
+    if (counters_.pending == 0) {
+        if (backlog_->told) {
+            say(Say::Level::info, "Consul has them all: " + count_of_targets(backlog_->most) + " in " +
+                                      seconds(now - backlog_->since));
+        }
+        backlog_.reset();
+    } else if (contact_.present() && may_write() && now >= backlog_->say_at) {
+        backlog_->say_at = now + kProgressLine;
+        backlog_->told = true;
+        say(Say::Level::info, "writing to Consul: " + std::to_string(backlog_->most - counters_.pending) +
+                                  " of " + count_of_targets(backlog_->most));
+    }
 }
 
 std::size_t Mirror::open_requests() const {
@@ -289,18 +336,22 @@ std::vector<Action> Mirror::step(Mono now) {
         move_to(*held_back_.begin()->second, Phase::unread);
         held_back_.erase(held_back_.begin());
     }
+    ask_bucket(now);
     if (contact_.present()) {
         if (!unread_.empty() && target_reads_.empty()) send_read_targets();
-        while (!queue_.empty() && transactions_.size() < settings_.transactions_in_flight) send_transaction();
+        while (may_write() && !queue_.empty() && transactions_.size() < settings_.transactions_in_flight) {
+            send_transaction();
+        }
         const bool due =
-            now >= reconcile_at_ && (queue_.empty() || now >= reconcile_at_ + kReconcileGivesWay);
+            now >= reconcile_at_ && (gives_way_to_none() || now >= reconcile_at_ + kReconcileGivesWay);
         if (due && !everything_) send_read_everything();
     } else if (contact_.may_try(open_requests(), now)) {
-        while (!queue_.empty() && transactions_.empty()) send_transaction();
+        while (may_write() && !queue_.empty() && transactions_.empty()) send_transaction();
         if (transactions_.empty()) send_read_everything();
         contact_.trying();
     }
     say_caught_up();
+    say_progress(now);
     return std::exchange(actions_, {});
 }
 
@@ -355,8 +406,9 @@ std::optional<Mono> Mirror::next_step() const {
     const auto sooner = [&next](Mono at) { next = next ? std::min(*next, at) : at; };
     if (!held_back_.empty()) sooner(held_back_.begin()->first);
     if (contact_.present() && !everything_) {
-        sooner(queue_.empty() ? reconcile_at_ : reconcile_at_ + kReconcileGivesWay);
+        sooner(gives_way_to_none() ? reconcile_at_ : reconcile_at_ + kReconcileGivesWay);
     }
+    if (!doubtful_.empty() && !question_ && hears_itself_) sooner(ask_at_);
     if (!contact_.present() && open_requests() == 0) sooner(contact_.retry_at());
     return next;
 }

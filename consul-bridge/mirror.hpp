@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/cluster/rendezvous.hpp"
 #include "common/contract/state.hpp"
 #include "common/contract/target.hpp"
 #include "consul-bridge/contact.hpp"
@@ -40,13 +41,24 @@ struct ReadTargets {
     std::vector<std::string> targets;
 };
 
+/// Ask NATS for the state of the bucket `health`.
+struct AskBucket {
+    RequestId id = 0;
+};
+
+/// What NATS says of the stream of the bucket `health`.
+struct BucketState {
+    contract::WallTime created{};
+    std::uint64_t last_revision = 0;
+};
+
 struct Say {
     enum class Level { info, warning };
     Level level = Level::info;
     std::string text;  // one line
 };
 
-using Action = std::variant<SendTransaction, ReadEverything, ReadTargets, Say>;
+using Action = std::variant<SendTransaction, ReadEverything, ReadTargets, AskBucket, Say>;
 
 /// For a log: "1 target", "2 targets".
 std::string count_of_targets(std::size_t number);
@@ -65,9 +77,18 @@ std::string count_of_targets(std::size_t number);
 ///     what is pending goes first, then everything is read.
 ///  9. Everything is read again a `reconcile_interval` after the last time, and differences are repaired.
 /// 10. What was read tells nothing of a target that was written since the reading began.
+/// 11. Of the bridges that serve the first by rendezvous rank writes a target. Whoever comes to own one compares it
+///     with what was read of it last, and reads it first where that says the same state: the owner before may have
+///     written since.
+/// 12. Nothing is written by a bridge that does not hear itself, but for marks of staleness.
+/// 13. A value in Consul of another epoch, or of a later revision, is overwritten once NATS has said, asked after it was
+///     read, that the bucket is of the own epoch and does not hold that revision any more.
+/// 14. Where somebody else may have written (`read_soon`) everything is read at once.
 class Mirror {
   public:
     struct Settings {
+        /// This bridge's among those that `members` names.
+        std::string id = "bridge";
         std::string kv_prefix = "health/";
         std::size_t transactions_in_flight = 4;
         std::chrono::milliseconds reconcile_interval{60'000};
@@ -83,8 +104,10 @@ class Mirror {
         std::uint64_t conflicts = 0;  // targets of refused operations
         std::uint64_t repairs = 0;    // targets that somebody else had changed in Consul
         std::uint64_t reconciles = 0;
-        std::size_t targets = 0;  // with a definition and a state
-        std::size_t pending = 0;  // not yet as they shall be
+        std::uint64_t retries = 0;  // targets that were sent again
+        std::size_t targets = 0;    // with a definition and a state
+        std::size_t owned = 0;      // of those defined
+        std::size_t pending = 0;    // not yet as they shall be
         bool read_once = false;
         bool reachable = false;
     };
@@ -98,6 +121,18 @@ class Mirror {
     /// The target's state was deleted: what Consul says stays until the definition goes too.
     void forget_state(const std::string& target);
 
+    /// The bridges that serve, this one among them once it does.
+    void members(std::vector<std::string> bridges, Mono now);
+    /// Whether this bridge serves and hears itself on NATS.
+    void hear(bool itself, Mono now);
+    /// Answers AskBucket; empty: NATS did not answer.
+    void bucket_is(RequestId id, const std::optional<BucketState>& bucket, Mono now);
+    /// Nothing new can be known of any target since then; empty: it can. While it is marked a bridge that does not
+    /// hear itself writes the marks.
+    void mark_stale(std::optional<Stale> stale, Mono now);
+    /// Somebody else may have written what is this bridge's: reads everything at once.
+    void read_soon(Mono now);
+
     void finished(RequestId id, const TransactionOutcome& outcome, Mono now);
     /// Answers ReadEverything or ReadTargets.
     void read(RequestId id, Snapshot snapshot, Mono now);
@@ -109,6 +144,9 @@ class Mirror {
     [[nodiscard]] std::optional<Mono> next_step() const;
 
     [[nodiscard]] Counters counters() const;
+
+    /// Since when the target that waits longest has waited. Looks at every target.
+    [[nodiscard]] std::optional<Mono> oldest_pending() const;
 
     /// From the moment a target differed until Consul had it, of those committed since the last call.
     std::vector<std::chrono::nanoseconds> take_delays();
@@ -135,7 +173,13 @@ class Mirror {
         Held held;
         Phase phase = Phase::settled;
         Obstacle obstacle = Obstacle::none;
+        unsigned obstacle_met = 0;  // times in a row
         bool told_obstacle = false;
+        bool own = false;
+        bool hearsay = false;  // another bridge owned it since it was read last
+        /// The stamp of Consul's value, where NATS said that the bucket does not hold it any more.
+        std::optional<Stamp> outlived;
+        bool asked_about = false;          // waits for a question to NATS, or for its answer
         bool alone = false;                // its transaction was rejected: send it by itself
         unsigned refusals = 0;             // since it was last as it shall be
         RequestId touched = 0;             // no read up to this one tells anything of it
@@ -145,6 +189,12 @@ class Mirror {
 
     [[nodiscard]] std::string key_of(const Target& target) const { return settings_.kv_prefix + target.name; }
     Target& target(const std::string& name);
+    [[nodiscard]] bool owns(const std::string& target) const {
+        return bridges_.owns(settings_.id, target, 1);
+    }
+    [[nodiscard]] bool may_write() const { return hears_itself_ || stale_.has_value(); }
+    /// No target waits for a transaction that could be sent.
+    [[nodiscard]] bool gives_way_to_none() const { return queue_.empty() || !may_write(); }
     [[nodiscard]] Difference difference(const Target& target) const;
     void move_to(Target& target, Phase phase, Place place = Place::last);
     void examine(Target& target);
@@ -156,10 +206,12 @@ class Mirror {
     void split(const Transaction& transaction, const Refused& refused, Mono now);
     void retry_alone(const Transaction& transaction, const Rejected& rejected, Mono now);
     void take_everything(RequestId id, Snapshot& snapshot, Mono now);
-    void take_targets(const std::vector<std::string>& names, Snapshot& snapshot);
+    void take_targets(RequestId id, const std::vector<std::string>& names, Snapshot& snapshot);
     void heard(Mono now);
     void lost(const std::string& text, Mono now);
     void say_caught_up();
+    void say_progress(Mono now);
+    void ask_bucket(Mono now);
     void send_transaction();
     void send_read_targets();
     void send_read_everything();
@@ -175,13 +227,33 @@ class Mirror {
     RequestId last_request_ = 0;
     std::map<RequestId, Transaction> transactions_;
     std::map<RequestId, std::vector<std::string>> target_reads_;
+    struct Question {
+        RequestId id = 0;
+        std::vector<Target*> about;
+    };
+    std::optional<Question> question_;
+    std::vector<Target*> doubtful_;  // wait for a question to NATS
+    Mono ask_at_{};
     std::optional<RequestId> everything_;
     bool read_once_ = false;
+    bool read_again_ = false;  // the read under way began too early
     Mono reconcile_at_{};
+
+    cluster::Rendezvous bridges_;
+    bool hears_itself_ = false;
+    std::optional<Stale> stale_;
 
     Contact contact_;
     std::optional<std::chrono::nanoseconds> returned_after_;  // while what waited is written
     std::size_t caught_up_ = 0;
+
+    struct Backlog {
+        Mono since{};
+        Mono say_at{};
+        std::size_t most = 0;
+        bool told = false;
+    };
+    std::optional<Backlog> backlog_;
 
     Counters counters_;
     std::vector<std::chrono::nanoseconds> delays_;

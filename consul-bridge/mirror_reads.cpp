@@ -27,12 +27,12 @@ void Mirror::read(RequestId id, Snapshot snapshot, Mono now) {
         everything_.reset();
         take_everything(id, snapshot, now);
     } else if (auto node = target_reads_.extract(id)) {
-        take_targets(node.mapped(), snapshot);
+        take_targets(id, node.mapped(), snapshot);
     }
 }
 
 void Mirror::take_everything(RequestId id, Snapshot& snapshot, Mono now) {
-    reconcile_at_ = now + settings_.reconcile_interval;
+    reconcile_at_ = std::exchange(read_again_, false) ? now : now + settings_.reconcile_interval;
     ++counters_.reconciles;
     const bool first = !std::exchange(read_once_, true);
     if (first) {
@@ -51,7 +51,8 @@ void Mirror::take_everything(RequestId id, Snapshot& snapshot, Mono now) {
             move_to(t, Phase::unread);
             continue;
         }
-        const bool was_settled = !first && t.phase == Phase::settled && t.obstacle == Obstacle::none;
+        const bool was_settled = !first && !std::exchange(t.hearsay, false) && t.phase == Phase::settled &&
+                                 t.obstacle == Obstacle::none;
         const auto found = snapshot.find(name);
         Held held = found == snapshot.end() ? Held{} : std::move(found->second);
         if (!first && held == t.held) {
@@ -74,9 +75,10 @@ void Mirror::take_everything(RequestId id, Snapshot& snapshot, Mono now) {
     }
 }
 
-void Mirror::take_targets(const std::vector<std::string>& names, Snapshot& snapshot) {
+void Mirror::take_targets(RequestId id, const std::vector<std::string>& names, Snapshot& snapshot) {
     for (const std::string& name : names) {
         Target& t = target(name);
+        if (id > t.touched) t.hearsay = false;
         const auto found = snapshot.find(name);
         t.held = found == snapshot.end() ? Held{} : std::move(found->second);
         move_to(t, Phase::settled);

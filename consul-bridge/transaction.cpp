@@ -29,6 +29,10 @@ Committed read_results(std::string_view body) {
     };
     for (const auto& result : *results) {
         if (!result.is_object()) continue;
+        for (const auto& [kind, fields] : result.items()) {
+            if (!fields.is_object()) continue;
+            committed.index = std::max(committed.index, fields.value("ModifyIndex", std::uint64_t{0}));
+        }
         take(result, "KV", "Key", committed.values);
         take(result, "Node", "Node", committed.nodes);
     }

@@ -50,6 +50,8 @@ class Transaction {
 
 /// All operations are done. The new ModifyIndex of each key and node written.
 struct Committed {
+    /// Consul's index of the whole, 0 where the answer does not tell: where everything was deleted.
+    std::uint64_t index = 0;
     std::unordered_map<std::string, std::uint64_t> values;
     std::unordered_map<std::string, std::uint64_t> nodes;
 };

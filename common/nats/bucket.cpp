@@ -44,15 +44,16 @@ Result<JetStreamHandle> jetstream(Connection& connection, std::int64_t wait_ms =
 constexpr std::chrono::milliseconds kRestOfAName{1000};
 
 /// Nullopt: the server says that there is none.
-Result<std::optional<BucketFound>> find(jsCtx* js, const BucketConfig& config) {
+Result<std::optional<BucketFound>> find(jsCtx* js, const std::string& name) {
     jsStreamInfo* info = nullptr;
     jsErrCode code = static_cast<jsErrCode>(0);
-    const natsStatus s = js_GetStreamInfo(&info, js, stream_of(config.name).c_str(), nullptr, &code);
+    const natsStatus s = js_GetStreamInfo(&info, js, stream_of(name).c_str(), nullptr, &code);
     if (s == NATS_OK) {
         const StreamInfoHandle found{info};
-        return BucketFound{static_cast<int>(found->Config->Replicas)};
+        return BucketFound{static_cast<int>(found->Config->Replicas), found->Created / 1000,
+                           found->State.LastSeq};
     }
-    if (s != NATS_NOT_FOUND) return tl::unexpected(make_error("bucket '" + config.name + "'", s, code));
+    if (s != NATS_NOT_FOUND) return tl::unexpected(make_error("bucket '" + name + "'", s, code));
     return std::nullopt;
 }
 
@@ -87,10 +88,16 @@ Result<BucketFound> create(jsCtx* js, const BucketConfig& config) {
 
 }  // namespace
 
+Result<std::optional<BucketFound>> find_bucket(Connection& connection, const std::string& name) {
+    const auto js = jetstream(connection);
+    if (!js) return tl::unexpected(js.error());
+    return find(js->get(), name);
+}
+
 Result<BucketFound> ensure_bucket(Connection& connection, const BucketConfig& config) {
     const auto js = jetstream(connection);
     if (!js) return tl::unexpected(js.error());
-    const auto found = find(js->get(), config);
+    const auto found = find(js->get(), config.name);
     if (!found) return tl::unexpected(found.error());
     if (const std::optional<BucketFound>& there = *found) return *there;
     return create(js->get(), config);
@@ -99,7 +106,7 @@ Result<BucketFound> ensure_bucket(Connection& connection, const BucketConfig& co
 Result<std::optional<BucketFound>> BucketMaker::look() {
     const auto js = jetstream(connection_);
     if (!js) return tl::unexpected(js.error());
-    auto found = find(js->get(), config_);
+    auto found = find(js->get(), config_.name);
     if (!found) return found;
     const auto now = std::chrono::steady_clock::now();
     if (!*found && was_there_) {

@@ -27,7 +27,13 @@ struct BucketConfig {
 /// A bucket that is there.
 struct BucketFound {
     int replicas = 1;
+    // Of one that was found, not made:
+    std::int64_t created_us = 0;      // when its stream was created, microseconds since 1970
+    std::uint64_t last_revision = 0;  // of any key, deleted ones included
 };
+
+/// Looks for the bucket; empty where the server says that there is none. Blocks for at most two seconds.
+Result<std::optional<BucketFound>> find_bucket(Connection& connection, const std::string& name);
 
 /// Looks for the bucket, and creates it (file storage) only where the server says it is absent: creating over
 /// an existing one could send a STREAM.UPDATE. Blocks for at most four seconds.

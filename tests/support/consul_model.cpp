@@ -82,14 +82,21 @@ std::optional<std::string> apply(const json& operation, std::uint64_t index, con
 }
 
 /// True where only the indexes differ.
-bool same_but_for_indexes(consul_bridge::Snapshot before, consul_bridge::Snapshot after) {
-    for (auto* snapshot : {&before, &after}) {
-        for (auto& entry : *snapshot) {
-            if (entry.second.node) entry.second.node->index = 0;
-            if (entry.second.value) entry.second.value->index = 0;
-        }
+bool same_but_for_indexes(Held before, Held after) {
+    for (Held* held : {&before, &after}) {
+        if (held->node) held->node->index = 0;
+        if (held->value) held->value->index = 0;
     }
     return before == after;
+}
+
+std::string target_of(const json& operation) {
+    const std::string kind = operation.begin().key();
+    const json& fields = operation.begin().value();
+    if (kind == "KV") return target_of_key(fields);
+    if (kind == "Node") return fields.at("Node").at("Node");
+    if (kind == "Service") return fields.at("Node");
+    return fields.at("Check").at("Node");
 }
 
 bool is_guard(const json& operation) {
@@ -107,14 +114,15 @@ consul_bridge::TransactionOutcome ConsulModel::execute(const std::string& body) 
     std::size_t writes = 0;
     std::size_t idle_writes = 0;
     for (std::size_t i = 0; i < operations.size(); ++i) {
-        const consul_bridge::Snapshot before = changed;
+        const std::string target = target_of(operations[i]);
+        const Held before = changed[target];
         if (const auto fault = apply(operations[i], index, changed)) {
             errors.push_back({{"OpIndex", i}, {"What", *fault}});
             continue;
         }
         if (!is_guard(operations[i])) {
             ++writes;
-            idle_writes += same_but_for_indexes(before, changed) ? 1 : 0;
+            idle_writes += same_but_for_indexes(before, changed[target]) ? 1 : 0;
         }
         if (operations[i].contains("KV")) {
             const json& kv = operations[i].at("KV");

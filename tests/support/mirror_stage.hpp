@@ -18,13 +18,23 @@ inline constexpr contract::WallTime kStageEpoch{std::chrono::microseconds{1'000'
 
 /// A mirror, a model of Consul, and between them requests that are under way.
 struct MirrorStage {
-    consul_bridge::Mirror mirror{consul_bridge::Mirror::Settings{}};
+    consul_bridge::Mirror mirror;
     ConsulModel consul;
     consul_bridge::Mono now{std::chrono::hours{1}};
     std::deque<consul_bridge::SendTransaction> transactions;
     std::deque<consul_bridge::ReadEverything> full_reads;
     std::deque<consul_bridge::ReadTargets> reads;
+    std::deque<consul_bridge::AskBucket> questions;
+    /// What NATS answers.
+    consul_bridge::BucketState bucket{kStageEpoch, 1'000'000};
     std::vector<std::string> lines;
+
+    /// The only bridge unless others are named, and it hears itself.
+    explicit MirrorStage(const std::string& id = "bridge")
+        : mirror(consul_bridge::Mirror::Settings{.id = id}) {
+        mirror.members({id}, now);
+        mirror.hear(true, now);
+    }
 
     void step() {
         for (consul_bridge::Action& action : mirror.step(now)) {
@@ -34,6 +44,8 @@ struct MirrorStage {
                 full_reads.push_back(*everything);
             } else if (auto* some = std::get_if<consul_bridge::ReadTargets>(&action)) {
                 reads.push_back(std::move(*some));
+            } else if (const auto* question = std::get_if<consul_bridge::AskBucket>(&action)) {
+                questions.push_back(*question);
             } else {
                 lines.push_back(std::get<consul_bridge::Say>(action).text);
             }
@@ -62,6 +74,9 @@ struct MirrorStage {
         } else if (!reads.empty()) {
             mirror.read(reads.front().id, consul.read(reads.front().targets), now);
             reads.pop_front();
+        } else if (!questions.empty()) {
+            mirror.bucket_is(questions.front().id, bucket, now);
+            questions.pop_front();
         } else {
             return false;
         }
@@ -84,6 +99,9 @@ struct MirrorStage {
         } else if (!reads.empty()) {
             mirror.read_failed(reads.front().id, "no answer", now);
             reads.pop_front();
+        } else if (!questions.empty()) {
+            mirror.bucket_is(questions.front().id, std::nullopt, now);
+            questions.pop_front();
         }
         step();
     }

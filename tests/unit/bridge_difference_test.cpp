@@ -110,12 +110,13 @@ TEST(BridgeDifference, Register) {
          },
          {},
          Obstacle::newer_value},
-        {"a revision of another epoch is overwritten",
+        {"a revision of another epoch stands",
          [](Held& h) {
              h.value->stamp = Stamp{kOtherEpoch, 99};
              h.value->value = "99";
          },
-         {"cas 12"}},
+         {},
+         Obstacle::other_epoch},
         {"the same revision with other bytes is overwritten",
          [](Held& h) { h.value->value = "7'"; },
          {"cas 12"}},
@@ -154,6 +155,17 @@ TEST(BridgeDifference, Register) {
         const Difference difference = to_register("db1", kKey, wanted(), h);
         EXPECT_EQ(brief(difference), c.operations) << c.rule;
         EXPECT_EQ(difference.obstacle, c.obstacle) << c.rule;
+    }
+}
+
+TEST(BridgeDifference, WhatTheBucketDoesNotHoldAnyMoreIsOverwritten) {
+    for (const Stamp& lost : {Stamp{kOtherEpoch, 99}, Stamp{wanted().stamp.epoch, 99}}) {
+        Held h = held();
+        h.value->stamp = lost;
+        h.value->value = "99";
+        EXPECT_EQ(brief(to_register("db1", kKey, wanted(), h, lost)), std::vector<std::string>{"cas 12"});
+        const Stamp another{lost.epoch, 98};
+        EXPECT_NE(to_register("db1", kKey, wanted(), h, another).obstacle, Obstacle::none);
     }
 }
 

@@ -19,9 +19,10 @@ using support::a_definition;
 using support::a_state;
 using Stage = support::MirrorStage;
 
-/// Two mirrors of one bucket, one behind the other, random states, definitions, removals, failures, lost
-/// answers and strangers' changes, in random order: when all is quiet Consul says what the bucket says, no
-/// revision ever went back, and no write changed nothing.
+/// Two mirrors of one bucket, one behind the other, which do not always agree on who owns what or hear themselves;
+/// random states, definitions, removals, failures, lost answers, strangers' changes and buckets that are wiped and
+/// filled again, in random order: when all is quiet Consul says what the bucket says, no state was ever followed by one
+/// that is older, and no write changed nothing.
 class BridgeMirrorRandomly : public testing::TestWithParam<unsigned> {};
 
 TEST_P(BridgeMirrorRandomly, ConsulEndsAsTheBucketSays) {
@@ -30,14 +31,29 @@ TEST_P(BridgeMirrorRandomly, ConsulEndsAsTheBucketSays) {
     const std::vector<std::string> names{"db0", "db1", "db2", "db3", "db4"};
     const Health healths[] = {Health::up, Health::down, Health::unknown};
     support::ConsulModel consul;
-    Stage stages[2];
+    Stage stages[2]{Stage{"a"}, Stage{"b"}};
     std::deque<std::function<void()>> unheard[2];  // what a mirror's watch has not told it yet
     std::map<std::string, contract::State> states;
     std::map<std::string, Stamp> stamps;
     std::map<std::string, bool> defined;
-    std::map<std::string, std::uint64_t> seen;
+    std::map<std::string, std::pair<contract::WallTime, std::uint64_t>> seen;
+    contract::WallTime epoch = support::kStageEpoch;
     std::uint64_t revision = 0;
+    std::uint64_t transition = 0;
     bool strangers = false;
+    for (Stage& each : stages) each.bucket = {epoch, 0};
+
+    const auto store = [&](const std::string& name, Health health) {
+        const contract::State state = a_state(name, health, transition);
+        const Stamp stamp{epoch, ++revision};
+        states[name] = state;
+        stamps[name] = stamp;
+        for (int i = 0; i < 2; ++i) {
+            stages[i].bucket = {epoch, revision};
+            unheard[i].emplace_back(
+                [&each = stages[i], state, stamp] { each.mirror.observe(state, stamp, each.now); });
+        }
+    };
 
     const auto share = [&](Stage& stage, auto&& act) {
         stage.consul = consul;
@@ -48,19 +64,28 @@ TEST_P(BridgeMirrorRandomly, ConsulEndsAsTheBucketSays) {
         const std::string& name = names[pick(names.size())];
         const unsigned which = pick(2);
         Stage& stage = stages[which];
-        switch (pick(10)) {
+        switch (pick(14)) {
             case 0:
-            case 1: {
-                const Health health = healths[pick(3)];
-                states[name] = a_state(name, health, ++revision);
-                stamps[name] = {support::kStageEpoch, revision};
-                for (int i = 0; i < 2; ++i) {
-                    unheard[i].emplace_back([&each = stages[i], name, health, revision] {
-                        each.observe(name, health, revision);
-                    });
-                }
+            case 1:
+                ++transition;
+                store(name, healths[pick(3)]);
+                break;
+            case 10:
+            case 11: {
+                const std::vector<std::string> views[] = {{"a"}, {"b"}, {"a", "b"}, {"a", "b"}};
+                stage.mirror.members(views[pick(4)], stage.now);
                 break;
             }
+            case 12:
+                stage.mirror.hear(pick(3) != 0, stage.now);
+                break;
+            case 13:
+                if (pick(4) != 0) break;
+                epoch += std::chrono::seconds{1};
+                revision = 0;
+                // What aggregators put back.
+                for (const auto& [each, state] : std::map{states}) store(each, state.state);
+                break;
             case 2:
                 defined[name] = pick(4) != 0;
                 for (int i = 0; i < 2; ++i) {
@@ -102,16 +127,21 @@ TEST_P(BridgeMirrorRandomly, ConsulEndsAsTheBucketSays) {
         for (const std::string& each : names) {
             const auto& value = consul.at(each).value;
             if (!value) {
-                seen[each] = 0;
+                seen.erase(each);
                 continue;
             }
             ASSERT_TRUE(value->stamp);
-            ASSERT_GE(value->stamp->revision, seen[each]) << "seed " << GetParam() << " round " << round;
-            seen[each] = value->stamp->revision;
+            const std::pair now{value->stamp->epoch, value->stamp->revision};
+            ASSERT_GE(now, seen[each]) << each << " seed " << GetParam() << " round " << round;
+            seen[each] = now;
         }
     }
     for (auto& events : unheard) {
         for (const auto& event : events) event();
+    }
+    for (Stage& each : stages) {
+        each.mirror.members({"a", "b"}, each.now);
+        each.mirror.hear(true, each.now);
     }
     for (int i = 0; i < 6; ++i) {
         for (Stage& each : stages) {

@@ -61,6 +61,7 @@ TEST(BridgeMirrorRules, AnOlderRevisionOfTheSameBucketIsIgnored) {
     s.pass(milliseconds{60'000});
     s.settle();
     EXPECT_EQ(s.status("db1"), "critical");
+    s.bucket = {kNextEpoch, 1};
     s.observe("db1", Health::up, 1, kNextEpoch);
     s.settle();
     EXPECT_EQ(s.status("db1"), "passing");
