@@ -71,7 +71,8 @@ SessionPlan::Confirmed SessionPlan::result(const PingResult& result, Mono starte
     if (result.verdict == Verdict::accepting) listener_in_doubt_ = false;
     if (result.verdict == Verdict::rejecting || result.verdict == Verdict::no_response)
         listener_in_doubt_ = true;
-    if (!confirming_) return Confirmed::nothing;
+    const bool refused = result.verdict == Verdict::no_response && result.reason == Reason::refused;
+    if (!confirming_) return refused && open() ? Confirmed::ping_again_until_settled : Confirmed::nothing;
     switch (result.verdict) {
         case Verdict::accepting:
             if (started < *confirming_) return Confirmed::goes_on;
@@ -79,7 +80,7 @@ SessionPlan::Confirmed SessionPlan::result(const PingResult& result, Mono starte
             pinged_again_ = false;
             return Confirmed::goes_on;
         case Verdict::no_response:
-            if (result.reason == Reason::refused) {
+            if (refused) {
                 confirming_.reset();
                 pinged_again_ = false;
                 return Confirmed::gone;

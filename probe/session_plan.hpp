@@ -35,6 +35,10 @@
 //                         started before tells of the time before: accepted it confirms nothing, and opens
 //                         nothing.
 //   refused_settles       Where the confirming ping is refused the server is gone: no `fall` is waited for.
+//   refused_again_at_once Where a fresh ping is refused while the session stands the next one starts at once, each
+//                         after the other's answer, until the opinion is settled: nothing listens there any more, and
+//                         `fall` refusals in a row are that many round trips. The session of a process that has
+//                         not noticed its postmaster's death yet is no reason to wait.
 //   reset_once_more       Where the confirming ping is reset one more starts at once: a server that restarts
 //                         after a crash drops connections for some milliseconds.
 namespace pgpulse::probe {
@@ -97,10 +101,11 @@ class SessionPlan {
     void confirm(Mono now) { confirming_ = now; }
 
     enum class Confirmed {
-        nothing,     // no confirmation is under way
-        goes_on,     // the result counts as any other
-        gone,        // the server is gone: the opinion is `down` at once
-        ping_again,  // the result counts, and another ping starts at once
+        nothing,                  // no confirmation is under way
+        goes_on,                  // the result counts as any other
+        gone,                     // the server is gone: the opinion is `down` at once
+        ping_again,               // the result counts, and another ping starts at once
+        ping_again_until_settled  // so it does where the opinion is not settled by this one
     };
     /// The result of a fresh ping that started then.
     Confirmed result(const PingResult& result, Mono started);

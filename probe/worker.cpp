@@ -214,6 +214,9 @@ std::optional<Finding> Worker::finished(PingId id, const PingResult& raw, Mono n
         case SessionPlan::Confirmed::ping_again:
             schedule_.urge(ping->target, now);
             break;
+        case SessionPlan::Confirmed::ping_again_until_settled:
+            if (!target.opinion.settled()) schedule_.urge(ping->target, now);
+            break;
         case SessionPlan::Confirmed::nothing:
         case SessionPlan::Confirmed::goes_on:
             break;

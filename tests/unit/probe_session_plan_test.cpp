@@ -250,8 +250,7 @@ TEST_F(SessionPlanTest, EndIsConfirmedByNoPingThatSaysNothing) {
 
 TEST_F(SessionPlanTest, RefusedSettlesOnceAndOnlyAfterASessionsEnd) {
     open();
-    EXPECT_EQ(pings(kRefused), Confirmed::nothing)
-        << "a listener that is refused beside a session that lives";
+    EXPECT_NE(pings(kRefused), Confirmed::gone) << "a listener that is refused beside a session that stands";
     end();
     EXPECT_EQ(pings(kRefused), Confirmed::gone);
     EXPECT_EQ(pings(kRefused), Confirmed::nothing);
@@ -263,6 +262,21 @@ TEST_F(SessionPlanTest, RefusedSettlesWhoeverStartedIt) {
     now += 10ms;
     end();
     EXPECT_EQ(plan.result(kRefused, before), Confirmed::gone) << "it was gone even then";
+}
+
+TEST_F(SessionPlanTest, RefusedAgainAtOnceWhileTheSessionStands) {
+    EXPECT_EQ(pings(kRefused), Confirmed::nothing) << "there was none yet";
+    pings(kAccepting);
+    ASSERT_TRUE(opens());
+    EXPECT_EQ(pings(kRefused), Confirmed::nothing) << "nor is it one while the login is under way";
+    plan.opened({});
+    for (int refusals = 0; refusals < 5; ++refusals)
+        EXPECT_EQ(pings(kRefused), Confirmed::ping_again_until_settled);
+    for (const PingResult& other : {kReset, kTimeout, kStalled, kAccepting})
+        EXPECT_EQ(pings(other), Confirmed::nothing) << to_string(other.reason);
+    EXPECT_EQ(pings(kInRecovery), Confirmed::nothing);
+    EXPECT_TRUE(plan.ended()) << "by the worker, because of that";
+    EXPECT_EQ(pings(kRefused), Confirmed::nothing) << "without one the fast interval holds";
 }
 
 TEST_F(SessionPlanTest, ResetOnceMore) {

@@ -61,6 +61,103 @@ TEST_F(WorkerSessionEndTest, AnObserverWithoutASessionWaitsForFall) {
     EXPECT_EQ(ping_with(kRefused).opinion, Opinion::up);
 }
 
+/// An observer that was called holds a session that stands, and its pings are refused.
+class WorkerCalledBesideASession : public WorkerSessionStage {
+  protected:
+    void called_with_fall(std::uint32_t fall) {
+        auto target = definition("db1");
+        target.fall = fall;
+        target.listener_interval = 24h;
+        worker.put_target(target, now);
+        open();
+        now += target.fast_interval;
+        worker.called("db1", now);
+    }
+};
+
+TEST_F(WorkerCalledBesideASession, RefusedAgainAtOnceUntilFallAndNoLonger) {
+    called_with_fall(5);
+    for (unsigned refusals = 1; refusals < 5; ++refusals) {
+        const Ping ping = found_at_once(kRefused).ping;
+        EXPECT_EQ(ping.via, Via::fresh);
+        EXPECT_EQ(ping.streak, refusals);
+        EXPECT_EQ(ping.opinion, Opinion::up) << "`fall` holds";
+    }
+    EXPECT_EQ(found_at_once(kRefused).ping.opinion, Opinion::down);
+    EXPECT_EQ(worker.sessions(), 1U) << "nobody has ended it";
+    tick();
+    EXPECT_TRUE(pings.empty()) << "it is settled";
+    EXPECT_TRUE(checks.empty());
+    EXPECT_EQ(ping_with(kAccepting).opinion, Opinion::down);
+    EXPECT_EQ(ping_with(kAccepting).opinion, Opinion::up) << "after `rise`, as ever";
+}
+
+TEST_F(WorkerCalledBesideASession, RefusedAgainAtOnceEachAfterTheOthersAnswer) {
+    called_with_fall(3);
+    found_at_once(kRefused);
+    const StartPing second = at_once(pings);
+    now += 5ms;
+    tick();
+    EXPECT_TRUE(pings.empty()) << "while there is no answer the fast interval holds";
+    finish(second.ping, kRefused);
+    EXPECT_EQ(found_at_once(kRefused).ping.opinion, Opinion::down);
+}
+
+TEST_F(WorkerCalledBesideASession, RefusedAgainAtOnceUntilOneIsAcceptedWhichBeginsTheRowAnew) {
+    called_with_fall(3);
+    found_at_once(kRefused);
+    found_at_once(kRefused);
+    EXPECT_EQ(found_at_once(kAccepting).ping.opinion, Opinion::up);
+    tick();
+    EXPECT_TRUE(pings.empty()) << "it is settled";
+    now += 100ms;
+    worker.called("db1", now);
+    EXPECT_EQ(found_at_once(kRefused).ping.streak, 1U);
+    EXPECT_EQ(found_at_once(kRefused).ping.opinion, Opinion::up);
+    EXPECT_EQ(found_at_once(kRefused).ping.opinion, Opinion::down);
+}
+
+TEST_F(WorkerCalledBesideASession, RefusedAgainAtOnceThenTheSessionsEndSettlesIt) {
+    called_with_fall(100);
+    EXPECT_EQ(found_at_once(kRefused).ping.opinion, Opinion::up);
+    worker.session_ended({0, 1}, now);
+    EXPECT_EQ(found_at_once(kRefused).ping.opinion, Opinion::down);
+}
+
+TEST_F(WorkerCalledBesideASession, SilenceAndResetsAreAskedAgainAtTheFastInterval) {
+    for (const PingResult& soft : {kReset, kTimeout}) {
+        worker = Worker{{"w1", "rack-1", "00000000000000aa"}, {1000, 250, 10'000}};
+        called_with_fall(3);
+        const Mono failed = now;
+        found_at_once(soft);
+        tick();
+        EXPECT_TRUE(pings.empty());
+        next(pings);
+        EXPECT_GE(now - failed, 95ms);
+    }
+}
+
+TEST_F(WorkerSessionEndTest, AnObserverWithoutASessionAsksAgainAtTheFastInterval) {
+    auto target = definition("db1");
+    target.mode = contract::Mode::ping;
+    worker.put_target(target, now);
+    ping_with(kAccepting);
+    ping_with(kAccepting);
+    now += 100ms;
+    worker.called("db1", now);
+    for (unsigned refusals = 1; refusals < 3; ++refusals) {
+        const Mono failed = now;
+        EXPECT_EQ(ping_with(kRefused).streak, refusals);
+        tick();
+        EXPECT_TRUE(pings.empty());
+        EXPECT_LE(now - failed, 105ms);
+        now += 50ms;
+        tick();
+        EXPECT_TRUE(pings.empty());
+    }
+    EXPECT_EQ(ping_with(kRefused).opinion, Opinion::down);
+}
+
 TEST_F(WorkerSessionEndTest, ResetOnceMoreThenAcceptingKeepsUp) {
     worker.put_target(definition("db1"), now);
     const SessionId session = open();
