@@ -49,6 +49,13 @@ std::string changes_in_words(const Decided& decided) {
     return words;
 }
 
+/// To follow a number of such transitions.
+std::string kind_of(const Decided& decided) {
+    if (!decided.changed.test(static_cast<std::size_t>(contract::Change::state)))
+        return "other changes while " + std::string{to_string(decided.state)};
+    return "changes to " + std::string{to_string(decided.state)};
+}
+
 }  // namespace
 
 Loop::Loop(std::string id, nats::Connection& connection, runtime::Mailbox<Event>& mailbox, Metrics& metrics)
@@ -103,6 +110,7 @@ void Loop::run() {
         for (Event& event : batch) {
             if (std::holds_alternative<Stop>(event)) {
                 writer_->drain(kDrainDeadline);
+                say_sums(runtime::Mono::max());
                 return;
             }
             std::visit([this](auto& e) { handle(e); }, event);
@@ -127,6 +135,7 @@ void Loop::tick() {
     carry_out();
     put_definitions_back(at.mono);
     for (const std::string& line : definitions_.take_notices()) spdlog::warn("{}", line);
+    say_sums(at.mono);
     if (loaded_.exchange(tally_.loaded()) != tally_.loaded()) trim_from_ = at.mono + kTrimAfter;
     if (at.mono >= trim_from_) {
         // Reading the buckets has left the heap full of holes, which glibc keeps otherwise.
@@ -146,6 +155,11 @@ void Loop::tick() {
     }
 }
 
+void Loop::say_sums(runtime::Mono mono) {
+    if (const auto sum = changes_.take_sum(mono)) spdlog::info("{}", *sum);
+    if (const auto sum = faults_.take_sum(mono)) spdlog::warn("{}", *sum);
+}
+
 void Loop::carry_out() {
     // A write that cannot even be sent is an outcome too, which may append further actions.
     for (std::size_t i = 0; i < actions_.size(); ++i) {
@@ -163,7 +177,8 @@ void Loop::carry_out(const PutState& put) {
 }
 
 void Loop::carry_out(const RemoveState& remove) {
-    spdlog::info("{}: its definition was deleted: deleting its state", remove.target);
+    if (changes_.allow("states deleted with their definitions", runtime::mono_now()))
+        spdlog::info("{}: its definition was deleted: deleting its state", remove.target);
     if (const auto sent = writer_->remove(remove.target, remove.expected); !sent) {
         write_fault(sent.error().text);
         outcome(remove.target, Written::failed, remove.expected, 0);
@@ -172,6 +187,7 @@ void Loop::carry_out(const RemoveState& remove) {
 
 void Loop::carry_out(const Decided& decided) {
     if (decided.latency) metrics_.decided(*decided.latency);
+    if (!changes_.allow(kind_of(decided), runtime::mono_now())) return;
     spdlog::info("{}: {} -> {} ({}), transition {}{}", decided.target,
                  decided.previous ? to_string(*decided.previous) : "new", to_string(decided.state),
                  to_string(decided.reason), decided.transition, changes_in_words(decided));
@@ -247,7 +263,8 @@ void Loop::handle(StateEvent& state) {
     if (!contract::is_target_name(event.key)) return;
     auto decoded = contract::decode_state(event.key, event.value);
     if (!decoded) {
-        spdlog::warn("bucket 'health', key '{}': {}", event.key, decoded.error().detail);
+        if (faults_.allow("states that are none", runtime::mono_now()))
+            spdlog::warn("bucket 'health', key '{}': {}", event.key, decoded.error().detail);
         tally_.unreadable_state(event.key, event.revision, now(), actions_);
         return;
     }
@@ -281,7 +298,8 @@ void Loop::handle(DefinitionEvent& definition) {
     const auto stored = contract::decode_definition(event.key, event.value);
     if (!stored) {
         metrics_.definition_refused();
-        spdlog::warn("bucket 'health_targets': {}; what was known of it stays in force", stored.error());
+        if (faults_.allow("definitions that are none", mono))
+            spdlog::warn("bucket 'health_targets': {}; what was known of it stays in force", stored.error());
         definitions_.invalid_value(event.key, event.revision, mono);
         return;
     }

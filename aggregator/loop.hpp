@@ -1,6 +1,7 @@
 #pragma once
 
 #include "aggregator/definition_keeper.hpp"
+#include "aggregator/mass_lines.hpp"
 #include "aggregator/metrics.hpp"
 #include "aggregator/ping_subscriptions.hpp"
 #include "aggregator/server_clock.hpp"
@@ -80,6 +81,8 @@ class Loop {
     runtime::Mono next_echo_{};
     runtime::Mono next_show_{};
     runtime::Mono trim_from_ = runtime::Mono::max();
+    MassLines changes_;  // of targets
+    MassLines faults_;   // of keys
     runtime::LineLimit refusals_;
     runtime::LineLimit failures_;
     std::atomic<bool> loaded_{false};
@@ -92,6 +95,7 @@ class Loop {
 
     [[nodiscard]] Now now() const;
     void tick();
+    void say_sums(runtime::Mono mono);
     void follow_ranks();
     void put_definitions_back(runtime::Mono mono);
     void carry_out();

@@ -224,6 +224,36 @@ TEST_F(Aggregator, BucketsThatWereWipedAreFilledAgainAndNobodyIsRemoved) {
     })) << aggregator->log();
 }
 
+TEST_F(Aggregator, SaysOfManyTransitionsTheFirstAndHowManyMoreThereWere) {
+    constexpr int kMany = 400;
+    std::vector<std::string> names;
+    for (int i = 0; i < kMany; ++i) {
+        names.push_back("many" + std::to_string(i));
+        define(names.back());
+    }
+    ASSERT_TRUE(wait_until([&] {
+        for (const std::string& name : names) worker->say(name, Opinion::up);
+        return std::ranges::all_of(names, [&](const std::string& name) {
+            const auto newest = ledger->newest(name);
+            return newest && newest->state.state == Health::up;
+        });
+    })) << aggregator->log();
+    std::size_t transitions = 0;
+    for (const std::string& name : names) transitions += ledger->history(name).size();
+    ASSERT_TRUE(wait_until([&] {
+        return aggregator->metric("pgpulse_aggregator_transitions_total") == static_cast<double>(transitions);
+    })) << aggregator->log();
+    // The sum is said at the end at the latest.
+    ASSERT_EQ(aggregator->stop(), 0);
+    const std::string log = aggregator->log();
+    std::size_t said = times_logged(", transition ");
+    EXPECT_LT(said, transitions);
+    const std::string_view sum = " further lines in 10 s are left out";
+    for (auto at = log.find(sum); at != std::string::npos; at = log.find(sum, at + 1))
+        said += std::stoul(log.substr(log.rfind(' ', at - 1) + 1));
+    EXPECT_EQ(said, transitions) << log;
+}
+
 TEST_F(Aggregator, MaintenanceBeginsWithTheDefinitionAndEndsByItself) {
     define("db1");
     says_until(Opinion::up, Health::up);

@@ -31,6 +31,7 @@ const std::vector<std::string> kPure{
     "aggregator/hearing",
     "aggregator/history_copy",
     "aggregator/maintenance",
+    "aggregator/mass_lines",
     "aggregator/partitions",
     "aggregator/rules",
     "aggregator/server_clock",
