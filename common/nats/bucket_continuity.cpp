@@ -6,6 +6,7 @@
 namespace pgpulse::nats {
 namespace {
 
+constexpr std::size_t kFewKeys = 1024;
 constexpr int kSilentLooks = 3;
 constexpr int kFirstPatience = 4;  // looks
 constexpr int kLongestPatience = 512;
@@ -22,14 +23,13 @@ void BucketContinuity::opened(const Look& look) {
     silent_looks_ = 0;
     times_agreed_ = false;
     keys_.clear();
+    newer_keys_.clear();
     counts_agreed_ = false;
 }
 
 void BucketContinuity::loaded() {
     loaded_ = true;
-    std::ranges::sort(keys_);
-    const auto doubled = std::ranges::unique(keys_);
-    keys_.erase(doubled.begin(), doubled.end());
+    sort_keys();
 }
 
 std::optional<BucketContinuity::Break> BucketContinuity::told(const Told& message) {
@@ -44,12 +44,10 @@ std::optional<BucketContinuity::Break> BucketContinuity::told(const Told& messag
         told_stored_ns_ = message.stored_ns;
     }
     const std::uint64_t key = std::hash<std::string_view>{}(message.key);
-    if (!loaded_) {
-        keys_.push_back(key);
-    } else if (const auto place = std::ranges::lower_bound(keys_, key);
-               place == keys_.end() || *place != key) {
-        keys_.insert(place, key);
-    }
+    if (loaded_ && std::ranges::binary_search(keys_, key)) return std::nullopt;
+    newer_keys_.push_back(key);
+    // So rarely that each key is moved a few times, and so often that one that is told again and again takes no room.
+    if (loaded_ && newer_keys_.size() >= std::max(kFewKeys, keys_.size())) sort_keys();
     return std::nullopt;
 }
 
@@ -74,7 +72,19 @@ std::optional<BucketContinuity::Break> BucketContinuity::looked(const Look& look
     return std::nullopt;
 }
 
+void BucketContinuity::sort_keys() {
+    if (newer_keys_.empty()) return;
+    const auto sorted = static_cast<std::ptrdiff_t>(keys_.size());
+    std::ranges::sort(newer_keys_);
+    keys_.insert(keys_.end(), newer_keys_.begin(), newer_keys_.end());
+    std::ranges::inplace_merge(keys_, keys_.begin() + sorted);
+    const auto doubled = std::ranges::unique(keys_);
+    keys_.erase(doubled.begin(), doubled.end());
+    newer_keys_ = {};
+}
+
 bool BucketContinuity::counts_differ(const Look& look) {
+    sort_keys();
     if (looks_to_doubt_ > 0) --looks_to_doubt_;
     if (look.keys == 0 && look.messages != 0) return false;
     if (look.keys >= keys_.size()) {

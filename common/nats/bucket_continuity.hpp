@@ -75,9 +75,12 @@ class BucketContinuity {
     bool silent_ = true;  // nothing told since the last look
     int silent_looks_ = 0;
     bool times_agreed_ = false;
-    /// Hashes; sorted and without duplicates once loaded. In one piece: nodes of their own, strewn among the messages
+    /// Hashes, sorted and without duplicates. In one piece: nodes of their own, strewn among the messages
     /// of a big bucket, would keep the memory of those messages from being given back.
     std::vector<std::uint64_t> keys_;
+    /// Hashes of keys told since these were sorted, as they came: each put into its place at once would move half of
+    /// the others, for every key of a bucket that is filled again.
+    std::vector<std::uint64_t> newer_keys_;
 
     // A server that counts otherwise must not have the bucket read over and over.
     bool counts_agreed_ = false;
@@ -85,6 +88,7 @@ class BucketContinuity {
     int patience_ = 0;
 
     [[nodiscard]] bool counts_differ(const Look& look);
+    void sort_keys();
 };
 
 /// What happened, to follow the bucket's name in a log line.

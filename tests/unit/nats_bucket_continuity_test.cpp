@@ -51,6 +51,16 @@ TEST_F(BucketContinuityTest, HoldsWhileValuesAreWrittenAndTheOldestGo) {
     }
 }
 
+TEST_F(BucketContinuityTest, CountsEachOfManyKeysOnceThatComeWhenItIsLoaded) {
+    constexpr std::uint64_t kKeys = 5000;
+    loaded(10);
+    for (std::uint64_t revision = 11; revision <= 2 * kKeys; ++revision)
+        ASSERT_EQ(tell("k" + std::to_string(revision % kKeys + 1), revision), std::nullopt);
+    EXPECT_EQ(continuity.looked(look_at(2 * kKeys, 2 * kKeys, kKeys)), std::nullopt);
+    EXPECT_EQ(continuity.looked(look_at(2 * kKeys, 2 * kKeys, kKeys)), std::nullopt);
+    EXPECT_EQ(continuity.looked(look_at(2 * kKeys, 2 * kKeys - 2, kKeys - 1)), Break::keys_vanished);
+}
+
 TEST_F(BucketContinuityTest, HoldsWhileWhatIsOnItsWayIsNotToldYet) {
     loaded(3);
     EXPECT_EQ(continuity.looked(look_at(9, 9, 9)), std::nullopt);
