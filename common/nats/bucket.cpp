@@ -172,6 +172,7 @@ struct BucketWatch::Follow {
     SubscriptionHandle subscription;
     int64_t created_ns = 0;
     bool loaded = false;
+    bool steady = false;  // its end was decided by a look, while messages came as they should
 
     Follow(BucketWatch& of, jsCtx* jetstream, std::int64_t& wait_ms, BucketContinuity& to_tell)
         : watch(of),
@@ -186,8 +187,9 @@ struct BucketWatch::Follow {
     ~Follow() {
         Connection& connection = watch.connection_;
         if (subscription)
-            connection.retired()->add(connection.handle(), std::move(subscription),
-                                      RetiredSubscriptions::Kind::ordered);
+            connection.retired()->add(
+                connection.handle(), std::move(subscription),
+                steady ? RetiredSubscriptions::Kind::steady_ordered : RetiredSubscriptions::Kind::ordered);
     }
 
     /// Empty where the server does not answer in time; `gone`, where the bucket is not there.
@@ -253,13 +255,16 @@ struct BucketWatch::Follow {
         const auto now_there = look(gone);
         if (gone) {
             spdlog::warn("bucket '{}' is gone: reading it anew when it is back", watch.bucket_);
+            steady = true;
             return false;
         }
         if (!now_there) return true;  // no answer says nothing about the bucket
-        if (stands(continuity.looked(*now_there))) {
+        const auto broken = continuity.looked(*now_there);
+        if (stands(broken)) {
             if (!loaded && now_there->messages == 0) finish_loading();
             return true;
         }
+        steady = broken == BucketContinuity::Break::keys_vanished;
         return false;
     }
 

@@ -19,10 +19,12 @@ constexpr int kKeptBytes = 65536;
 RetiredSubscriptions::~RetiredSubscriptions() { finish(); }
 
 void RetiredSubscriptions::add(natsConnection* connection, SubscriptionHandle subscription, Kind kind) {
+    // Unlike its end it does not read the consumer's name; and no heartbeat that is missed has one made anew.
+    if (kind == Kind::steady_ordered) natsSubscription_AutoUnsubscribe(subscription.get(), kKeptMessages);
     const std::lock_guard lock{mutex_};
     if (closed_) return;
     auto ends_from = Clock::now();
-    if (kind == Kind::ordered) {
+    if (kind != Kind::plain) {
         natsSubscription_SetPendingLimits(subscription.get(), kKeptMessages, kKeptBytes);
         ends_from += kRest;
     }

@@ -19,7 +19,9 @@ namespace pgpulse::nats {
 ///
 /// An ordered consumer that stops delivering is made anew by nats.c on yet another thread, which frees the consumer's
 /// name while the end of the subscription may be reading it. That is the very moment at which a watch begins anew, so
-/// an ordered subscription rests for longer than nats.c waits for the new consumer before it ends.
+/// an ordered subscription rests for longer than nats.c waits for the new consumer before it ends. Where a look at the
+/// stream has just shown that this is not so, it takes nothing more while it rests: a bucket that is filled again would
+/// be told to it as well.
 class RetiredSubscriptions {
   public:
     RetiredSubscriptions() = default;
@@ -27,9 +29,14 @@ class RetiredSubscriptions {
     RetiredSubscriptions& operator=(const RetiredSubscriptions&) = delete;
     ~RetiredSubscriptions();
 
-    enum class Kind { plain, ordered };
+    enum class Kind {
+        plain,
+        ordered,        // its consumer may be being made anew
+        steady_ordered  // its consumer is there, or gone with its stream lately
+    };
 
-    /// Takes a subscription of this connection, which ends in a moment, or after a rest. Does not wait.
+    /// Takes a subscription of this connection, which ends in a moment, or after a rest. Waits no longer than a write
+    /// to the server takes.
     void add(natsConnection* connection, SubscriptionHandle subscription, Kind kind);
 
     /// To be called once the connection is closed, when nothing reads any more: destroys what is left.

@@ -504,6 +504,34 @@ TEST_F(BucketWatchTest, ReadsAPurgedBucketAnew) {
     EXPECT_TRUE(events.wait_until_held({{"b", "2"}}));
 }
 
+TEST_F(BucketWatchTest, IsToldWhatComesAfterAPurgeOnce) {
+    constexpr int kComing = 500;
+    create(republished());
+    put("a", "1");
+    put("b", "1");
+    const auto through = connect();
+    start_watch(*through);
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+    ASSERT_TRUE(looked(2));
+    purge();
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 2));
+    const auto messages_in = [&] {
+        natsStatistics* statistics = nullptr;
+        EXPECT_EQ(natsStatistics_Create(&statistics), NATS_OK);
+        EXPECT_EQ(natsConnection_GetStats(through->handle(), statistics), NATS_OK);
+        std::uint64_t in = 0;
+        natsStatistics_GetCounts(statistics, &in, nullptr, nullptr, nullptr, nullptr);
+        natsStatistics_Destroy(statistics);
+        return in;
+    };
+    const std::uint64_t before = messages_in();
+    for (int i = 0; i < kComing; ++i) put("k" + std::to_string(i), "1");
+    ASSERT_TRUE(support::wait_until([&] { return events.held().size() == kComing; }));
+    // What the server says besides, of the stream and that it is there, is not as much again.
+    EXPECT_LT(messages_in() - before, 3 * kComing / 2) << "the subscription of before is told as well";
+    watch.reset();  // before the connection that it goes through
+}
+
 TEST_F(BucketWatchTest, ReadsABucketAnewThatWasPurgedAndRefilledInPart) {
     create(republished());
     for (const char* key : {"a", "b", "c", "d"}) put(key, "1");
