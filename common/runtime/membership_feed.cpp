@@ -107,9 +107,9 @@ void MembershipFeed::take(const nats::BucketEvent& event, Clock::time_point now)
 }
 
 void MembershipFeed::refresh(Clock::time_point now) {
-    if (now < next_refresh_) return;
+    // One that did not turn in time is refreshed as soon as it does: the other members wait no longer than for a TTL.
+    if (now < next_refresh_ || !events_.working()) return;
     next_refresh_ = now + Membership::kRefresh;
-    if (!events_.working()) return;
     // A failure shows by itself: no echo comes.
     static_cast<void>(nats::put_unacknowledged(connection_, contract::kMembersBucket, key_,
                                                contract::encode(membership_.own())));
