@@ -28,9 +28,9 @@ constexpr milliseconds kDefinitionFollows{1000};
 /// What a bucket lost is put back only then: a server that is up or down meanwhile is told of by its next pings, and
 /// nobody is to read the old state for a moment before the true one.
 constexpr milliseconds kPutBackAfter{1500};
-/// Bounds the memory of a mass outage. JetStream takes some 65,000 pipelined writes a second: a full window lasts a
-/// tenth of that.
-constexpr std::size_t kMostInFlight = 8192;
+/// Bounds the memory of a mass outage. What this program says of itself has to come through beside them: so many are
+/// about 30 ms of a server's work.
+constexpr std::size_t kMostInFlight = 2048;
 
 /// What only definitions and other targets' states say, and not the pings of this one.
 constexpr std::bitset<contract::kChanges> kSaidByOthers{1U << static_cast<unsigned>(Change::maintenance) |

@@ -22,7 +22,7 @@ using support::a_target;
 using support::PingSource;
 
 constexpr std::size_t kTargets = 20'000;
-constexpr std::size_t kMostInFlight = 8192;
+constexpr std::size_t kMostInFlight = 2048;
 
 class AggregatorMassOutage : public testing::Test {
   protected:
