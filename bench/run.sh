@@ -3,13 +3,13 @@
 set -euo pipefail
 
 benches=(ping_rate tls_rate fleet_scale hostile_peers session_cost session_rate crash_to_state outage_to_state
-    aggregator_rate aggregator_scale mass_outage decision_latency consul_rate contract)
+    aggregator_rate aggregator_scale mass_outage definitions_back decision_latency consul_rate contract)
 
 usage() {
     cat <<'TEXT'
 Usage: bench/run.sh [--first] [NAME...]
 
-Installs what is missing, builds the release preset, runs the named benches (default: all, about eighteen minutes) and
+Installs what is missing, builds the release preset, runs the named benches (default: all, about twenty minutes) and
 prints a table: what was measured, the baseline of the same run, their ratio, the goal and whether it is met.
 
 Benches:
@@ -24,6 +24,7 @@ Benches:
   aggregator_rate  pings a second folded on one core, against a bare nats.c subscriber
   aggregator_scale start and memory a target with 100,000 targets, and the share of the pings each of several aggregators folds
   mass_outage      from the last deciding ping to 10,000 targets down in the bucket, against bare compare-and-set writes
+  definitions_back from the loss of 100,000 definitions to their being back beside two aggregators, deleted or purged
   decision_latency from a deciding ping to the transition on NATS, against a bare message, compare-and-set and republished value
   consul_rate      transitions a second into Consul, against sequential requests
   contract         CPU to encode, decode and tally one ping
