@@ -125,7 +125,11 @@ write_start() {
     cat >"$work/start" <<TEXT
 #!/usr/bin/env bash
 for ((attempt = 0; attempt < 100; ++attempt)); do
-    if ${as_postgres[*]} taskset -c $other_core $database_programs/pg_ctl -D "\$1" -l "\$1/log" -s -w start >/dev/null 2>&1; then exit 0; fi
+    if ${as_postgres[*]} taskset -c $other_core $database_programs/pg_ctl -D "\$1" -l "\$1/log" -s -w start >/dev/null 2>&1; then
+        # It begins a session of its own, which the kernel may schedule by itself: it comes as early as all else here.
+        sed 's/.*nice //' /proc/self/autogroup >"/proc/\$(head -n1 "\$1/postmaster.pid")/autogroup" 2>/dev/null || true
+        exit 0
+    fi
     sleep 0.1
 done
 exit 1
