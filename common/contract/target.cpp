@@ -22,9 +22,28 @@ constexpr std::array<std::string_view, 24> kKeys{
 
 bool is_address(std::string_view text) {
     if (text.empty() || text.size() > 253) return false;
+    // 0.0.0.0 and ::, however they are written, are nobody's address; Consul refuses them.
+    if (text.find_first_not_of("0.:") == std::string_view::npos) return false;
     return std::ranges::all_of(text, [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
                c == '-' || c == '_' || c == ':' || c == '%';
+    });
+}
+
+/// The name of the service that Consul's servers themselves are.
+constexpr std::string_view kConsulsOwnService = "consul";
+
+// What Consul takes as the meta of a service instance.
+constexpr std::size_t kMetaPairs = 64;
+constexpr std::size_t kMetaKeyBytes = 128;
+constexpr std::size_t kMetaValueBytes = 512;
+constexpr std::string_view kMetaReservedPrefix = "consul-";
+
+bool is_meta_key(std::string_view key) {
+    if (key.empty() || key.size() > kMetaKeyBytes || key.starts_with(kMetaReservedPrefix)) return false;
+    return std::ranges::all_of(key, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+               c == '_';
     });
 }
 
@@ -106,7 +125,8 @@ class ObjectReader {
         });
     }
 
-    void string_map(const char* key, std::map<std::string, std::string>& to) {
+    /// What Consul would refuse is refused here, where the key can be named.
+    void meta(const char* key, std::map<std::string, std::string>& to) {
         read(key, "an object of strings", [&](const json& value) {
             if (!value.is_object() ||
                 !std::ranges::all_of(value, [](const json& v) { return v.is_string(); }))
@@ -114,6 +134,22 @@ class ObjectReader {
             to = value.get<std::map<std::string, std::string>>();
             return true;
         });
+        if (to.size() > kMetaPairs) {
+            refuse(key, "expected at most " + std::to_string(kMetaPairs) + " pairs, found " +
+                            std::to_string(to.size()));
+        }
+        for (const auto& [name, value] : to) {
+            if (!is_meta_key(name)) {
+                refuse(key,
+                       "expected keys of 1 to 128 letters, digits, '-' and '_' that do not begin with "
+                       "'consul-', found " +
+                           found(name));
+            }
+            if (value.size() > kMetaValueBytes) {
+                refuse(key, "expected values of at most " + std::to_string(kMetaValueBytes) +
+                                " bytes, found " + std::to_string(value.size()) + " under " + found(name));
+            }
+        }
     }
 
     void require(const char* key, std::string_view expected) {
@@ -151,6 +187,7 @@ void check_keys(const json& object, ObjectReader& reader) {
     }
 }
 
+constexpr std::string_view kAddressExpected = "a host name or an IP address, not 0.0.0.0 or ::";
 constexpr std::string_view kNameExpected =
     "a DNS label in lower case (a-z, 0-9, inner '-', 1 to 63 characters)";
 
@@ -165,12 +202,15 @@ tl::expected<TargetDefinition, std::string> read_definition(const json& object, 
     ObjectReader reader{object, where};
     if (unknown_keys == UnknownKeys::refuse) check_keys(object, reader);
     reader.require("name", kNameExpected);
-    reader.require("address", "a host name or an IP address");
+    reader.require("address", kAddressExpected);
     reader.text("name", target.name, kNameExpected, is_target_name);
-    reader.text("address", target.address, "a host name or an IP address", is_address);
+    reader.text("address", target.address, kAddressExpected, is_address);
     reader.integer("port", target.port, 1, 65535);
     target.service = target.name;
     reader.text("service", target.service, kNameExpected, is_target_name);
+    if (target.service == kConsulsOwnService) {
+        reader.refuse("service", "expected another name than 'consul', which Consul's servers have");
+    }
     reader.text("user", target.user);
     reader.text("database", target.database);
     reader.word("mode", target.mode, "'ping' or 'session'", parse_mode);
@@ -192,7 +232,7 @@ tl::expected<TargetDefinition, std::string> read_definition(const json& object, 
     reader.milliseconds("listener_interval_ms", target.listener_interval, 100, 86'400'000);
     reader.word("expect_role", target.expect_role, "'primary' or 'replica'", parse_role);
     reader.strings("tags", target.tags);
-    reader.string_map("meta", target.meta);
+    reader.meta("meta", target.meta);
     reader.word("maintenance_until", target.maintenance_until,
                 "an RFC 3339 time in UTC such as 2026-01-02T03:04:05Z", parse_rfc3339);
     if (target.quorum && *target.quorum > target.observers) {

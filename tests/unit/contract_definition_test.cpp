@@ -179,8 +179,9 @@ TEST(Definition, SaysWhatIsMissing) {
         fault_of(json::object()),
         "targets[0]: key 'name' is missing: expected a DNS label in lower case (a-z, 0-9, inner '-', 1 to "
         "63 characters)");
-    EXPECT_EQ(fault_of({{"name", "db1"}}),
-              "targets[0]: key 'address' is missing: expected a host name or an IP address");
+    EXPECT_EQ(
+        fault_of({{"name", "db1"}}),
+        "targets[0]: key 'address' is missing: expected a host name or an IP address, not 0.0.0.0 or ::");
     EXPECT_EQ(fault_of(json::array()), "targets[0]: expected an object, found an array");
 }
 
@@ -193,17 +194,19 @@ TEST(Definition, RefusesBadNamesAndAddresses) {
         object["service"] = name;
         EXPECT_EQ(fault_of(object).find("targets[0].service: expected a DNS label"), 0U) << name;
     }
-    for (const char* address : {"", "a b", "host/path", "a,b", "pg://host", "host\n", "'x'"}) {
+    for (const char* address : {"", "a b", "host/path", "a,b", "pg://host", "host\n", "'x'", "0.0.0.0",
+                                "::", "0:0:0:0:0:0:0:0", "0"}) {
         json object = minimal();
         object["address"] = address;
-        EXPECT_EQ(fault_of(object).find("targets[0].address: expected a host name or an IP address, found"),
+        EXPECT_EQ(fault_of(object).find(
+                      "targets[0].address: expected a host name or an IP address, not 0.0.0.0 or ::, found"),
                   0U)
             << address;
     }
     json object = minimal();
     object["address"] = std::string(254, 'a');
     EXPECT_FALSE(read(object));
-    for (const char* address : {"::1", "fe80::1%eth0", "10.0.0.1", "db.example.com", "db_1"}) {
+    for (const char* address : {"::1", "1::", "fe80::1%eth0", "10.0.0.1", "db.example.com", "db_1"}) {
         object["address"] = address;
         EXPECT_TRUE(read(object)) << address;
     }
@@ -219,6 +222,35 @@ TEST(Definition, RefusesControlCharactersAndLongTexts) {
         object[key] = "a\nb";
         EXPECT_FALSE(read(object)) << key;
     }
+}
+
+TEST(Definition, RefusesWhatConsulWouldRefuse) {
+    const std::string keys =
+        "targets[0].meta: expected keys of 1 to 128 letters, digits, '-' and '_' that do not begin with "
+        "'consul-', found ";
+    const std::pair<json, std::string> cases[] = {
+        {{{"te am", "x"}}, keys + "\"te am\""},
+        {{{"t\u00e9am", "x"}}, keys + "\"t\u00e9am\""},
+        {{{"", "x"}}, keys + "\"\""},
+        {{{"consul-version", "x"}}, keys + "\"consul-version\""},
+        {{{std::string(129, 'k'), "x"}}, keys + "\"" + std::string(56, 'k') + "..."},
+        {{{"team", std::string(513, 'v')}},
+         "targets[0].meta: expected values of at most 512 bytes, found 513 under \"team\""},
+    };
+    for (const auto& [meta, fault] : cases) {
+        json object = minimal();
+        object["meta"] = meta;
+        EXPECT_EQ(fault_of(object), fault);
+    }
+    json object = minimal();
+    for (int i = 0; i < 64; ++i) object["meta"]["k" + std::to_string(i)] = std::string(512, 'v');
+    object["meta"][std::string(128, 'k')] = "";
+    EXPECT_EQ(fault_of(object), "targets[0].meta: expected at most 64 pairs, found 65");
+    object["meta"].erase("k0");
+    EXPECT_TRUE(read(object));
+    object["service"] = "consul";
+    EXPECT_EQ(fault_of(object),
+              "targets[0].service: expected another name than 'consul', which Consul's servers have");
 }
 
 TEST(Definition, RefusesAQuorumOverItsObservers) {
