@@ -39,7 +39,9 @@ Bridge::Bridge(Options options)
     : options_(std::move(options)),
       mirror_(Mirror::Settings{.id = options_.common.id,
                                .kv_prefix = options_.kv_prefix,
-                               .reconcile_interval = options_.reconcile_interval}),
+                               .reconcile_interval = options_.reconcile_interval,
+                               .compat = options_.compat,
+                               .keep_removed = options_.keep_removed}),
       definition_lines_(kLineInterval),
       state_lines_(kLineInterval) {}
 
@@ -257,11 +259,12 @@ void Bridge::carry_out(std::vector<Action> actions, Mono now) {
             });
         } else if (const auto* everything = std::get_if<ReadEverything>(&action)) {
             pool_->run([this, id = everything->id](ConsulClient& client) {
-                mailbox_.post(ReadEnded{id, read_everything(client, options_.kv_prefix)});
+                mailbox_.post(ReadEnded{id, read_everything(client, options_.kv_prefix, options_.compat)});
             });
         } else if (auto* some = std::get_if<ReadTargets>(&action)) {
             pool_->run([this, id = some->id, targets = std::move(some->targets)](ConsulClient& client) {
-                mailbox_.post(ReadEnded{id, read_targets(client, options_.kv_prefix, targets)});
+                mailbox_.post(
+                    ReadEnded{id, read_targets(client, options_.kv_prefix, targets, options_.compat)});
             });
         } else if (const auto* ask = std::get_if<AskBucket>(&action)) {
             // A thread of the pool's, because it may block.

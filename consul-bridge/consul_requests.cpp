@@ -57,7 +57,8 @@ TransactionOutcome send_transaction(ConsulClient& client, const std::string& bod
     return outcome;
 }
 
-tl::expected<Snapshot, std::string> read_everything(ConsulClient& client, std::string_view prefix) {
+tl::expected<Snapshot, std::string> read_everything(ConsulClient& client, std::string_view prefix,
+                                                    Compat compat) {
     Snapshot snapshot;
     const auto read = [&client](const std::string& path, auto add) -> Parsed {
         const auto reply = client.get(path);
@@ -88,15 +89,23 @@ tl::expected<Snapshot, std::string> read_everything(ConsulClient& client, std::s
         !read_values) {
         return tl::unexpected(read_values.error());
     }
+    if (compat == Compat::consul_postgres) {
+        std::vector<std::string> targets;
+        targets.reserve(snapshot.size());
+        for (const auto& entry : snapshot) targets.push_back(entry.first);
+        if (auto read_roots = run_reads(client, reads_of_roots(targets), prefix, snapshot); !read_roots) {
+            return tl::unexpected(read_roots.error());
+        }
+    }
     return snapshot;
 }
 
 tl::expected<Snapshot, std::string> read_targets(ConsulClient& client, std::string_view prefix,
-                                                 const std::vector<std::string>& targets) {
+                                                 const std::vector<std::string>& targets, Compat compat) {
     Snapshot snapshot;
     std::vector<std::string> reads;
     for (const std::string& target : targets) {
-        std::ranges::move(reads_of_target(target, prefix), std::back_inserter(reads));
+        std::ranges::move(reads_of_target(target, prefix, compat), std::back_inserter(reads));
     }
     if (auto done = run_reads(client, std::move(reads), prefix, snapshot); !done) {
         return tl::unexpected(done.error());

@@ -15,12 +15,14 @@ namespace pgpulse::consul_bridge {
 
 TransactionOutcome send_transaction(ConsulClient& client, const std::string& body);
 
-/// Every node that pgpulse manages with its service and checks, and every KV value below `prefix`. Not one
-/// point in time. Error: one line.
-tl::expected<Snapshot, std::string> read_everything(ConsulClient& client, std::string_view prefix);
+/// Every node that pgpulse manages with its service and checks, every KV value below `prefix`, and what else
+/// `compat` has of these targets. Not one point in time. Error: one line.
+tl::expected<Snapshot, std::string> read_everything(ConsulClient& client, std::string_view prefix,
+                                                    Compat compat = Compat::none);
 
 /// These targets, whoever made their nodes. What Consul denies to read looks as if it were not there.
 tl::expected<Snapshot, std::string> read_targets(ConsulClient& client, std::string_view prefix,
-                                                 const std::vector<std::string>& targets);
+                                                 const std::vector<std::string>& targets,
+                                                 Compat compat = Compat::none);
 
 }  // namespace pgpulse::consul_bridge

@@ -1,6 +1,7 @@
 #include "consul-bridge/desired.hpp"
 
 #include "common/contract/vocabulary.hpp"
+#include "consul-bridge/root_value.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -104,20 +105,40 @@ void make_stale(Check& check, const Stale& stale) {
         "stale since " + seconds_only(stale.since) + ": " + stale.why + "; last known: " + check.output;
 }
 
+/// A role that is known is the only one among the tags, so that `primary.<service>.service.consul` names no
+/// replica whatever the definition says.
+std::vector<std::string> tags_of(const contract::TargetDefinition& definition, const contract::State& state) {
+    std::vector<std::string> tags = definition.tags;
+    if (!state.role) return tags;
+    const std::string role{to_string(*state.role)};
+    std::erase_if(tags, [&role](const std::string& tag) { return tag != role && contract::parse_role(tag); });
+    if (std::ranges::find(tags, role) == tags.end()) tags.push_back(role);
+    return tags;
+}
+
 std::vector<Check> checks_of(const contract::TargetDefinition& definition, const contract::State& state,
-                             const std::optional<Stale>& stale) {
+                             const std::vector<std::string>& tags, const std::optional<Stale>& stale) {
     std::vector<Check> checks;
-    checks.push_back({definition.name + "-isready", "PG is ready", std::string{status_of(state.state)},
-                      readiness(state), definition.service});
+    checks.push_back({definition.name + "-isready",
+                      "PG is ready",
+                      std::string{status_of(state.state)},
+                      readiness(state),
+                      definition.service,
+                      {}});
     if (definition.expect_role) checks.push_back(role_check(definition, *definition.expect_role, state));
     if (stale) {
         for (Check& check : checks) make_stale(check, *stale);
     }
     if (state.maintenance) {
         // The id and name by which Consul's own programs know a service under maintenance.
-        checks.push_back({"_service_maintenance:" + definition.name, "Service Maintenance Mode",
-                          std::string{kCritical}, maintenance_in_words(state), definition.service});
+        checks.push_back({"_service_maintenance:" + definition.name,
+                          "Service Maintenance Mode",
+                          std::string{kCritical},
+                          maintenance_in_words(state),
+                          definition.service,
+                          {}});
     }
+    for (Check& check : checks) check.service_tags = tags;
     std::ranges::sort(checks, {}, &Check::id);
     return checks;
 }
@@ -162,7 +183,7 @@ bool is_check_of(std::string_view target, std::string_view check_id) {
 }
 
 Documents desired(const contract::TargetDefinition& definition, const contract::State& state,
-                  const Stamp& stamp, const std::optional<Stale>& stale) {
+                  const Stamp& stamp, const std::optional<Stale>& stale, Compat compat) {
     Documents documents;
     documents.node.address = definition.address;
     documents.node.meta = {{"external-node", "true"},
@@ -171,17 +192,14 @@ Documents desired(const contract::TargetDefinition& definition, const contract::
     documents.service.name = definition.service;
     documents.service.address = definition.address;
     documents.service.port = definition.port;
-    documents.service.tags = definition.tags;
-    if (state.role) {
-        const std::string role{to_string(*state.role)};
-        if (std::ranges::find(documents.service.tags, role) == documents.service.tags.end()) {
-            documents.service.tags.push_back(role);
-        }
-    }
+    documents.service.tags = tags_of(definition, state);
     documents.service.meta = definition.meta;
-    documents.checks = checks_of(definition, state, stale);
+    documents.checks = checks_of(definition, state, documents.service.tags, stale);
     documents.value = value_of(definition, state, stamp, stale);
     documents.stamp = stamp;
+    if (compat == Compat::consul_postgres) {
+        documents.root_value = root_value(definition.name, state.decided_at, documents.checks);
+    }
     return documents;
 }
 

@@ -32,27 +32,32 @@ Difference to_register(const std::string& target, const std::string& key, const 
         if (there.revision > wanted.stamp.revision) return {{}, Obstacle::newer_value};
     }
 
-    std::vector<Operation> catalog;
-    if (!held.node || held.node->node != wanted.node) {
-        catalog.emplace_back(PutNode{target, wanted.node, held.node ? held.node->index : 0});
+    Difference difference;
+    std::vector<Operation> rest;
+    if (wanted.root_value && held.root && held.root->author == RootAuthor::other) {
+        difference.obstacle = Obstacle::foreign_root;
+    } else if (wanted.root_value && (!held.root || held.root->value != *wanted.root_value)) {
+        rest.emplace_back(PutRoot{target, *wanted.root_value, held.root ? held.root->index : 0});
     }
-    if (held.service != wanted.service) catalog.emplace_back(PutService{target, wanted.service});
+    if (!held.node || held.node->node != wanted.node) {
+        rest.emplace_back(PutNode{target, wanted.node, held.node ? held.node->index : 0});
+    }
+    if (held.service != wanted.service) rest.emplace_back(PutService{target, wanted.service});
     for (const Check& check : wanted.checks) {
         const Check* there = find(held.checks, check.id);
-        if (there == nullptr || *there != check) catalog.emplace_back(PutCheck{target, check});
+        if (there == nullptr || *there != check) rest.emplace_back(PutCheck{target, check});
     }
     for (const Check& check : held.checks) {
-        if (find(wanted.checks, check.id) == nullptr) catalog.emplace_back(DeleteCheck{target, check.id});
+        if (find(wanted.checks, check.id) == nullptr) rest.emplace_back(DeleteCheck{target, check.id});
     }
 
-    Difference difference;
     if (!held.value || held.value->value != wanted.value) {
         difference.operations.emplace_back(
             PutValue{key, wanted.value, wanted.stamp, held.value ? held.value->index : 0});
-    } else if (!catalog.empty()) {
+    } else if (!rest.empty()) {
         difference.operations.emplace_back(GuardValue{key, held.value->index});
     }
-    std::ranges::move(catalog, std::back_inserter(difference.operations));
+    std::ranges::move(rest, std::back_inserter(difference.operations));
     return difference;
 }
 
@@ -61,6 +66,9 @@ Difference to_deregister(const std::string& target, const std::string& key, cons
     if (held.node && !is_ours(*held.node)) return difference;
     if (held.value && !is_foreign_value(held)) {
         difference.operations.emplace_back(DeleteValue{key, held.value->index});
+    }
+    if (held.root && held.root->author == RootAuthor::bridge) {
+        difference.operations.emplace_back(DeleteRoot{target, held.root->index});
     }
     if (held.node) difference.operations.emplace_back(DeleteNode{target, held.node->index});
     return difference;

@@ -17,9 +17,11 @@ enum class Obstacle {
     foreign_value,  // a KV value at this key that pgpulse did not write
     newer_value,    // Consul holds a later revision of the same bucket
     other_epoch,    // Consul holds a value of another epoch, which may be the later one
+    foreign_root,   // the key of the target's name at the root is another's: all but that key is written
 };
 
-/// What has to be written, and nothing that is so already. With an obstacle there are no operations.
+/// What has to be written, and nothing that is so already. With an obstacle there are no operations, but for
+/// `foreign_root`.
 struct Difference {
     std::vector<Operation> operations;  // in the order in which Consul must see them
     Obstacle obstacle = Obstacle::none;
@@ -31,7 +33,7 @@ struct Difference {
 Difference to_register(const std::string& target, const std::string& key, const Documents& wanted,
                        const Held& held, const std::optional<Stamp>& outlived = {});
 
-/// Takes the target out of Consul: its node with all that hangs on it, and its KV key; only what is ours.
+/// Takes the target out of Consul: its node with all that hangs on it, and its KV keys; only what is ours.
 Difference to_deregister(const std::string& target, const std::string& key, const Held& held);
 
 }  // namespace pgpulse::consul_bridge

@@ -46,6 +46,8 @@ struct Check {
     std::string status;  // "passing", "warning", "critical"; Consul keeps any text that others write
     std::string output;
     std::string service_name;
+    std::vector<std::string> service_tags =
+        {};  // Consul copies them from the service when the check is written
 
     bool operator==(const Check&) const = default;
 };
@@ -58,16 +60,26 @@ struct Stale {
     bool operator==(const Stale&) const = default;
 };
 
+/// Whose readers are served beside those of the documents here.
+enum class Compat {
+    none,
+    consul_postgres,  // kiwicopple/consul-postgres: a key of the target's name at the root of the KV store
+};
+
 /// What Consul shall hold for a target.
 struct Documents {
     Node node;
     Service service;
-    std::vector<Check> checks;  // by id
-    std::string value;          // of the KV key
-    Stamp stamp;                // of the value
+    std::vector<Check> checks;              // by id
+    std::string value;                      // of the KV key
+    Stamp stamp;                            // of the value
+    std::optional<std::string> root_value;  // of the key of the target's name; empty: none is written
 
     bool operator==(const Documents&) const = default;
 };
+
+/// Who wrote the key of a target's name at the root of the KV store.
+enum class RootAuthor { bridge, old_pipeline, other };
 
 /// What Consul holds for a target as far as it was read or written; an index is Consul's ModifyIndex. Of the
 /// checks only those whose id is the bridge's.
@@ -85,10 +97,18 @@ struct Held {
 
         bool operator==(const HeldValue&) const = default;
     };
+    struct HeldRoot {
+        std::string value;
+        RootAuthor author = RootAuthor::other;
+        std::uint64_t index = 0;
+
+        bool operator==(const HeldRoot&) const = default;
+    };
     std::optional<HeldNode> node;
     std::optional<Service> service;
     std::vector<Check> checks;  // by id
     std::optional<HeldValue> value;
+    std::optional<HeldRoot> root;  // read with Compat::consul_postgres alone
 
     bool operator==(const Held&) const = default;
 };

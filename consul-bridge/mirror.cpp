@@ -58,6 +58,9 @@ void Mirror::undefine(const std::string& name, Mono now) {
         if (t.state) --counters_.targets;
         if (t.own) --counters_.owned;
     }
+    if (t.definition && t.own && settings_.keep_removed) {
+        say(Say::Level::info, "target '" + name + "' was removed: kept in Consul as it was last written");
+    }
     t.definition.reset();
     t.removed = true;
     if (!t.unsent_since) t.unsent_since = now;
@@ -81,11 +84,11 @@ void Mirror::forget_state(const std::string& name) {
 }
 
 Difference Mirror::difference(const Target& t) const {
-    if (!t.own) return {};
+    if (!t.own || (t.removed && settings_.keep_removed)) return {};
     if (t.removed) return to_deregister(t.name, key_of(t), t.held);
     if (!t.definition || !t.state) return {};
-    return to_register(t.name, key_of(t), desired(*t.definition, *t.state, t.stamp, stale_), t.held,
-                       t.outlived);
+    return to_register(t.name, key_of(t), desired(*t.definition, *t.state, t.stamp, stale_, settings_.compat),
+                       t.held, t.outlived);
 }
 
 void Mirror::move_to(Target& t, Phase phase, Place place) {
@@ -149,6 +152,11 @@ void Mirror::note_obstacle(Target& t, Obstacle obstacle) {
             say(Say::Level::warning, "target '" + t.name +
                                          "': Consul holds a state of another bucket 'health', which is not "
                                          "known to be an earlier one: not written");
+            break;
+        case Obstacle::foreign_root:
+            say(Say::Level::warning,
+                "target '" + t.name + "': Consul has a KV key '" + t.name +
+                    "' that neither pgpulse nor consul-postgres wrote: all but this key is written");
             break;
         case Obstacle::none:
             break;
@@ -218,6 +226,9 @@ void Mirror::commit(const Transaction& transaction, const Committed& committed, 
             std::uint64_t index = 0;
             if (const auto* value = std::get_if<PutValue>(&operation)) {
                 index = index_in(committed.values, value->key);
+                indexes_known = indexes_known && index != 0;
+            } else if (const auto* root = std::get_if<PutRoot>(&operation)) {
+                index = index_in(committed.values, root->target);
                 indexes_known = indexes_known && index != 0;
             } else if (const auto* put = std::get_if<PutNode>(&operation)) {
                 index = index_in(committed.nodes, put->name);

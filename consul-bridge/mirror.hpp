@@ -92,6 +92,8 @@ class Mirror {
         std::string kv_prefix = "health/";
         std::size_t transactions_in_flight = 4;
         std::chrono::milliseconds reconcile_interval{60'000};
+        Compat compat = Compat::none;
+        bool keep_removed = false;  // a removed target stays in Consul as it was last written
     };
 
     /// Counts since the start, for metrics.

@@ -52,7 +52,7 @@ void Mirror::take_everything(RequestId id, Snapshot& snapshot, Mono now) {
             continue;
         }
         const bool was_settled = !first && !std::exchange(t.hearsay, false) && t.phase == Phase::settled &&
-                                 t.obstacle == Obstacle::none;
+                                 (t.obstacle == Obstacle::none || t.obstacle == Obstacle::foreign_root);
         const auto found = snapshot.find(name);
         Held held = found == snapshot.end() ? Held{} : std::move(found->second);
         if (!first && held == t.held) {

@@ -34,6 +34,14 @@ json to_json(const Operation& operation) {
             [](const DeleteValue& remove) -> json {
                 return {{"KV", kv("delete-cas", remove.key, remove.expected)}};
             },
+            [](const PutRoot& put) -> json {
+                json fields = kv("cas", put.target, put.expected);
+                fields["Value"] = base64_encode(put.value);
+                return {{"KV", std::move(fields)}};
+            },
+            [](const DeleteRoot& remove) -> json {
+                return {{"KV", kv("delete-cas", remove.target, remove.expected)}};
+            },
             [](const PutNode& put) -> json {
                 return {{"Node",
                          {{"Verb", "cas"},
@@ -91,6 +99,8 @@ std::string name_of(const Operation& operation) {
                           [](const PutValue& put) { return "KV key '" + put.key + "'"; },
                           [](const GuardValue& guard) { return "KV key '" + guard.key + "'"; },
                           [](const DeleteValue& remove) { return "KV key '" + remove.key + "'"; },
+                          [](const PutRoot& put) { return "KV key '" + put.target + "'"; },
+                          [](const DeleteRoot& remove) { return "KV key '" + remove.target + "'"; },
                           [](const PutNode& put) { return "node '" + put.name + "'"; },
                           [](const DeleteNode& remove) { return "node '" + remove.name + "'"; },
                           [](const PutService& put) { return "service '" + put.service.name + "'"; },
@@ -104,31 +114,34 @@ void apply(const Operation& operation, std::uint64_t index, Held& held) {
     const auto place_of = [&held](const std::string& id) {
         return std::ranges::lower_bound(held.checks, id, {}, &Check::id);
     };
-    std::visit(Overload{
-                   [&](const PutValue& put) { held.value = Held::HeldValue{put.value, put.stamp, index}; },
-                   [](const GuardValue&) {},
-                   [&](const DeleteValue&) { held.value.reset(); },
-                   [&](const PutNode& put) { held.node = Held::HeldNode{put.node, index}; },
-                   [&](const DeleteNode&) {
-                       held.node.reset();
-                       held.service.reset();
-                       held.checks.clear();
-                   },
-                   [&](const PutService& put) { held.service = put.service; },
-                   [&](const PutCheck& put) {
-                       const auto at = place_of(put.check.id);
-                       if (at != held.checks.end() && at->id == put.check.id) {
-                           *at = put.check;
-                       } else {
-                           held.checks.insert(at, put.check);
-                       }
-                   },
-                   [&](const DeleteCheck& remove) {
-                       const auto at = place_of(remove.id);
-                       if (at != held.checks.end() && at->id == remove.id) held.checks.erase(at);
-                   },
-               },
-               operation);
+    std::visit(
+        Overload{
+            [&](const PutValue& put) { held.value = Held::HeldValue{put.value, put.stamp, index}; },
+            [](const GuardValue&) {},
+            [&](const DeleteValue&) { held.value.reset(); },
+            [&](const PutRoot& put) { held.root = Held::HeldRoot{put.value, RootAuthor::bridge, index}; },
+            [&](const DeleteRoot&) { held.root.reset(); },
+            [&](const PutNode& put) { held.node = Held::HeldNode{put.node, index}; },
+            [&](const DeleteNode&) {
+                held.node.reset();
+                held.service.reset();
+                held.checks.clear();
+            },
+            [&](const PutService& put) { held.service = put.service; },
+            [&](const PutCheck& put) {
+                const auto at = place_of(put.check.id);
+                if (at != held.checks.end() && at->id == put.check.id) {
+                    *at = put.check;
+                } else {
+                    held.checks.insert(at, put.check);
+                }
+            },
+            [&](const DeleteCheck& remove) {
+                const auto at = place_of(remove.id);
+                if (at != held.checks.end() && at->id == remove.id) held.checks.erase(at);
+            },
+        },
+        operation);
 }
 
 }  // namespace pgpulse::consul_bridge

@@ -30,6 +30,19 @@ struct DeleteValue {
     std::uint64_t expected = 0;
 };
 
+/// KV `cas` of the key of the target's name at the root; `expected` as above.
+struct PutRoot {
+    std::string target;
+    std::string value;
+    std::uint64_t expected = 0;
+};
+
+/// KV `delete-cas` of that key.
+struct DeleteRoot {
+    std::string target;
+    std::uint64_t expected = 0;
+};
+
 /// Node `cas`; 0 creates, and is refused where a node of that name exists.
 struct PutNode {
     std::string name;
@@ -61,8 +74,8 @@ struct DeleteCheck {
     std::string id;
 };
 
-using Operation =
-    std::variant<PutValue, GuardValue, DeleteValue, PutNode, DeleteNode, PutService, PutCheck, DeleteCheck>;
+using Operation = std::variant<PutValue, GuardValue, DeleteValue, PutRoot, DeleteRoot, PutNode, DeleteNode,
+                               PutService, PutCheck, DeleteCheck>;
 
 /// The operation as one element of the body of `PUT /v1/txn`.
 std::string encode(const Operation& operation);

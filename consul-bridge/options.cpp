@@ -122,6 +122,12 @@ std::optional<std::string> fault_of_prefix(const std::string& prefix) {
            prefix + "'";
 }
 
+tl::expected<Compat, std::string> to_compat(const std::string& word) {
+    if (word.empty()) return Compat::none;
+    if (word == "consul-postgres") return Compat::consul_postgres;
+    return tl::unexpected("expected consul-postgres, found '" + word + "'");
+}
+
 std::optional<int> read_options(int argc, char** argv, Options& options) {
     runtime::CommandLine line{std::string{kProgram}, "Makes Consul say what the bucket of states says"};
     runtime::add_common_options(line, options.common);
@@ -131,6 +137,11 @@ std::optional<int> read_options(int argc, char** argv, Options& options) {
     line.text("--kv-prefix", options.kv_prefix, "PREFIX", "Where the KV values are; ends with '/'");
     line.integer("--reconcile-interval", reconcile_seconds, 1, kMaxReconcileSeconds, "SECONDS",
                  "Compare Consul with the bucket this often");
+    std::string compat;
+    line.text("--compat", compat, "WORD",
+              "Also write the keys of an older pipeline for its readers: consul-postgres");
+    line.flag("--keep-removed", options.keep_removed,
+              "Leave a removed target in Consul as it was last written");
     if (const auto code = line.parse(argc, argv)) return code;
 
     bool tls = false;
@@ -139,6 +150,9 @@ std::optional<int> read_options(int argc, char** argv, Options& options) {
     if (!url) return line.fault("--consul: " + url.error());
     options.consul.url = *url;
     if (const auto fault = fault_of_prefix(options.kv_prefix)) return line.fault("--kv-prefix: " + *fault);
+    const auto compat_word = to_compat(compat);
+    if (!compat_word) return line.fault("--compat: " + compat_word.error());
+    options.compat = *compat_word;
     options.reconcile_interval = std::chrono::seconds{reconcile_seconds};
     return runtime::finish_common_options(line, options.common, kProgram);
 }

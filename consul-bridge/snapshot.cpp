@@ -3,6 +3,7 @@
 #include "common/contract/names.hpp"
 #include "consul-bridge/base64.hpp"
 #include "consul-bridge/desired.hpp"
+#include "consul-bridge/root_value.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -44,8 +45,17 @@ std::vector<std::string> text_list(const json& object, const char* key) {
     return list;
 }
 
+void add_root(const std::string& target, const json& entry, Snapshot& to) {
+    Held::HeldRoot root;
+    root.value = base64_decode(text(entry, "Value")).value_or("");
+    root.author = author_of_root_value(target, root.value);
+    root.index = number(entry, "ModifyIndex");
+    to[target].root = std::move(root);
+}
+
 void add_value(const json& entry, std::string_view prefix, Snapshot& to) {
     const std::string key = text(entry, "Key");
+    if (contract::is_target_name(key)) add_root(key, entry, to);
     if (!key.starts_with(prefix)) return;
     const std::string target = key.substr(prefix.size());
     if (!contract::is_target_name(target)) return;
@@ -87,6 +97,7 @@ void add_check(const json& entry, Snapshot& to) {
     check.status = text(entry, "Status");
     check.output = text(entry, "Output");
     check.service_name = text(entry, "ServiceName");
+    check.service_tags = text_list(entry, "ServiceTags");
     auto& checks = to[target].checks;
     checks.insert(std::ranges::lower_bound(checks, check.id, {}, &Check::id), std::move(check));
 }
@@ -150,9 +161,17 @@ std::vector<std::string> reads_of_services(const std::vector<std::string>& nodes
     return reads;
 }
 
-std::vector<std::string> reads_of_target(const std::string& target, std::string_view prefix) {
+std::vector<std::string> reads_of_roots(const std::vector<std::string>& targets) {
+    std::vector<std::string> reads;
+    reads.reserve(targets.size());
+    for (const std::string& target : targets) reads.push_back(get("KV", {{"Key", target}}));
+    return reads;
+}
+
+std::vector<std::string> reads_of_target(const std::string& target, std::string_view prefix, Compat compat) {
     std::vector<std::string> reads;
     reads.push_back(get("KV", {{"Key", std::string{prefix} + target}}));
+    if (compat == Compat::consul_postgres) reads.push_back(get("KV", {{"Key", target}}));
     reads.push_back(get("Node", {{"Node", {{"Node", target}}}}));
     reads.push_back(get_service(target));
     for (const std::string& id : check_ids_of(target)) {

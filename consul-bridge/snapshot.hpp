@@ -23,13 +23,18 @@ Parsed add_nodes(std::string_view body, Snapshot& to);
 /// `GET /v1/health/state/any`: the checks that a bridge may have written.
 Parsed add_checks(std::string_view body, Snapshot& to);
 
-/// The results of a transaction of the operations below.
+/// The results of a transaction of the operations below. A key that is a target's name is the one at the root.
 Parsed add_results(std::string_view body, std::string_view prefix, Snapshot& to);
 
 /// Operations that read the service instance of each of these nodes.
 std::vector<std::string> reads_of_services(const std::vector<std::string>& nodes);
 
-/// Operations that read all of one target: KV value, node, service, checks.
-std::vector<std::string> reads_of_target(const std::string& target, std::string_view prefix);
+/// Operations that read the key of each of these targets at the root.
+std::vector<std::string> reads_of_roots(const std::vector<std::string>& targets);
+
+/// Operations that read all of one target: KV value, node, service, checks, and the key at the root where
+/// `compat` has one.
+std::vector<std::string> reads_of_target(const std::string& target, std::string_view prefix,
+                                         Compat compat = Compat::none);
 
 }  // namespace pgpulse::consul_bridge

@@ -2,6 +2,7 @@
 
 #include "consul-bridge/base64.hpp"
 #include "consul-bridge/desired.hpp"
+#include "consul-bridge/root_value.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -19,8 +20,29 @@ constexpr std::string_view kPrefix = "health/";
 
 std::string target_of_key(const json& kv) { return kv.at("Key").get<std::string>().substr(kPrefix.size()); }
 
-std::uint64_t index_of(const std::optional<Held::HeldValue>& value) { return value ? value->index : 0; }
-std::uint64_t index_of(const std::optional<Held::HeldNode>& node) { return node ? node->index : 0; }
+template <typename Entry>
+std::uint64_t index_of(const std::optional<Entry>& entry) {
+    return entry ? entry->index : 0;
+}
+
+bool is_root(const json& kv) { return !kv.at("Key").get_ref<const std::string&>().starts_with(kPrefix); }
+
+/// Stores or removes one key.
+template <typename Entry>
+std::optional<std::string> apply_kv(const json& fields, std::optional<Entry>& to, auto make) {
+    const std::string verb = fields.at("Verb");
+    if (index_of(to) != fields.at("Index")) return "index is stale";
+    if (verb == "cas") {
+        auto decoded = consul_bridge::base64_decode(fields.at("Value").get_ref<const std::string&>());
+        if (!decoded) return "value is no base64";
+        to = make(std::move(*decoded));
+    } else if (verb == "delete-cas") {
+        to.reset();
+    } else if (verb != "check-index") {
+        return "unknown verb " + verb;
+    }
+    return std::nullopt;
+}
 
 /// Does one operation, or says why not. `index` is the transaction's.
 std::optional<std::string> apply(const json& operation, std::uint64_t index, consul_bridge::Snapshot& to) {
@@ -28,24 +50,18 @@ std::optional<std::string> apply(const json& operation, std::uint64_t index, con
     const json& fields = operation.begin().value();
     const std::string verb = fields.at("Verb");
     if (kind == "KV") {
-        const std::string target = target_of_key(fields);
-        auto& value = to[target].value;
-        if (index_of(value) != fields.at("Index")) return "index is stale";
-        if (verb == "cas") {
-            const auto decoded =
-                consul_bridge::base64_decode(fields.at("Value").get_ref<const std::string&>());
-            if (!decoded) return "value is no base64";
-            Held::HeldValue put;
-            put.value = *decoded;
-            put.stamp = consul_bridge::stamp_of(target, put.value);
-            put.index = index;
-            value = put;
-        } else if (verb == "delete-cas") {
-            value.reset();
-        } else if (verb != "check-index") {
-            return "unknown verb " + verb;
+        if (is_root(fields)) {
+            const std::string target = fields.at("Key");
+            return apply_kv(fields, to[target].root, [&](std::string value) {
+                const auto author = consul_bridge::author_of_root_value(target, value);
+                return Held::HeldRoot{std::move(value), author, index};
+            });
         }
-        return std::nullopt;
+        const std::string target = target_of_key(fields);
+        return apply_kv(fields, to[target].value, [&](std::string value) {
+            const auto stamp = consul_bridge::stamp_of(target, value);
+            return Held::HeldValue{std::move(value), stamp, index};
+        });
     }
     if (kind == "Node") {
         const json& node = fields.at("Node");
@@ -75,8 +91,8 @@ std::optional<std::string> apply(const json& operation, std::uint64_t index, con
     if (verb == "delete") return std::nullopt;
     if (!held.node) return "Missing node registration";
     if (!held.service) return "Missing service registration";
-    held.checks.push_back(
-        {id, check.at("Name"), check.at("Status"), check.at("Output"), check.at("ServiceName")});
+    held.checks.push_back({id, check.at("Name"), check.at("Status"), check.at("Output"),
+                           check.at("ServiceName"), held.service->tags});
     std::ranges::sort(held.checks, {}, &Check::id);
     return std::nullopt;
 }
@@ -86,6 +102,7 @@ bool same_but_for_indexes(Held before, Held after) {
     for (Held* held : {&before, &after}) {
         if (held->node) held->node->index = 0;
         if (held->value) held->value->index = 0;
+        if (held->root) held->root->index = 0;
     }
     return before == after;
 }
@@ -93,7 +110,7 @@ bool same_but_for_indexes(Held before, Held after) {
 std::string target_of(const json& operation) {
     const std::string kind = operation.begin().key();
     const json& fields = operation.begin().value();
-    if (kind == "KV") return target_of_key(fields);
+    if (kind == "KV") return is_root(fields) ? fields.at("Key").get<std::string>() : target_of_key(fields);
     if (kind == "Node") return fields.at("Node").at("Node");
     if (kind == "Service") return fields.at("Node");
     return fields.at("Check").at("Node");
@@ -126,8 +143,9 @@ consul_bridge::TransactionOutcome ConsulModel::execute(const std::string& body) 
         }
         if (operations[i].contains("KV")) {
             const json& kv = operations[i].at("KV");
-            const auto& value = changed[target_of_key(kv)].value;
-            if (value) results.push_back({{"KV", {{"Key", kv.at("Key")}, {"ModifyIndex", value->index}}}});
+            const auto held = is_root(kv) ? index_of(changed[kv.at("Key")].root)
+                                          : index_of(changed[target_of_key(kv)].value);
+            if (held != 0) results.push_back({{"KV", {{"Key", kv.at("Key")}, {"ModifyIndex", held}}}});
         } else if (operations[i].contains("Node")) {
             const std::string name = operations[i].at("Node").at("Node").at("Node");
             if (changed[name].node) results.push_back({{"Node", {{"Node", name}, {"ModifyIndex", index}}}});
@@ -152,6 +170,7 @@ consul_bridge::Snapshot ConsulModel::everything() const {
             seen.service = held.service;
             seen.checks = held.checks;
         }
+        if (seen != Held{}) seen.root = held.root;
         if (seen != Held{}) snapshot[target] = seen;
     }
     return snapshot;

@@ -17,7 +17,8 @@ class ConsulModel {
     /// All operations or none, as Consul does it; answers as Consul does.
     consul_bridge::TransactionOutcome execute(const std::string& body);
 
-    /// What a bridge reads: nodes that pgpulse manages, and every value below "health/".
+    /// What a bridge reads: nodes that pgpulse manages, and every value below "health/", and the keys of
+    /// these targets at the root.
     [[nodiscard]] consul_bridge::Snapshot everything() const;
     /// These targets, whoever made their nodes.
     [[nodiscard]] consul_bridge::Snapshot read(const std::vector<std::string>& targets) const;

@@ -31,8 +31,10 @@ struct MirrorStage {
 
     /// The only bridge unless others are named, and it hears itself.
     explicit MirrorStage(const std::string& id = "bridge")
-        : mirror(consul_bridge::Mirror::Settings{.id = id}) {
-        mirror.members({id}, now);
+        : MirrorStage(consul_bridge::Mirror::Settings{.id = id}) {}
+
+    explicit MirrorStage(const consul_bridge::Mirror::Settings& settings) : mirror(settings) {
+        mirror.members({settings.id}, now);
         mirror.hear(true, now);
     }
 

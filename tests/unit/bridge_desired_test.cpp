@@ -125,7 +125,7 @@ TEST(BridgeDesired, TheRoleCheckNamesWhoElseClaimsToBePrimary) {
         s.role = Role::primary;
         s.conflicts_with = c.others;
         const Documents documents = desired(d, s, kStamp);
-        EXPECT_EQ(documents.checks.front().output, c.output);
+        EXPECT_EQ(find(documents, "db1-is" + std::string{to_string(c.expected)})->output, c.output);
     }
 }
 
@@ -184,6 +184,14 @@ TEST(BridgeDesired, TheTagsAreTheDefinitionsAndTheRoleOnce) {
     auto d = definition();
     d.tags = {"replica", "blue"};
     EXPECT_EQ(desired(d, s, kStamp).service.tags, (std::vector<std::string>{"replica", "blue"}));
+    for (const Check& check : desired(d, s, kStamp).checks) {
+        EXPECT_EQ(check.service_tags, (std::vector<std::string>{"replica", "blue"}));
+    }
+    s.role = Role::primary;
+    EXPECT_EQ(desired(d, s, kStamp).service.tags, (std::vector<std::string>{"blue", "primary"}))
+        << "a replica that was promoted is found as such, whatever the definition says";
+    s.role.reset();
+    EXPECT_EQ(desired(d, s, kStamp).service.tags, (std::vector<std::string>{"replica", "blue"}));
 }
 
 TEST(BridgeDesired, TheValueNamesItsPlaceInTheBucket) {
@@ -217,6 +225,17 @@ TEST(BridgeDesired, TheValueTellsWhatTheStateHas) {
     EXPECT_EQ(value["conflicts_with"], nlohmann::json{"db2"});
     EXPECT_EQ(value["restarts"], 3);
     EXPECT_EQ(value["maintenance"], true);
+}
+
+TEST(BridgeDesired, TheKeyAtTheRootIsWrittenWhereItIsAskedForAlone) {
+    const auto s = state(Health::up, Reason::ok, {Opinion::up});
+    EXPECT_EQ(desired(definition(), s, kStamp).root_value, std::nullopt);
+    const auto documents = desired(definition(), s, kStamp, {}, Compat::consul_postgres);
+    ASSERT_TRUE(documents.root_value);
+    const auto value = nlohmann::json::parse(*documents.root_value);
+    EXPECT_EQ(value["updated_at"], "02/01/2026 14:03:11");
+    ASSERT_EQ(value["payload"].size(), 1);
+    EXPECT_EQ(value["payload"][0]["Output"], documents.checks[0].output);
 }
 
 TEST(BridgeDesired, OnlyAVersion1DocumentOfTheTargetHasAStamp) {

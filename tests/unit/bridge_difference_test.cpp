@@ -17,7 +17,7 @@ Documents wanted() {
     Documents documents;
     documents.node = {"10.0.0.1", {{"managed-by", "pgpulse"}}};
     documents.service = {"orders", "10.0.0.1", 5432, {"blue"}, {}};
-    documents.checks = {{"db1-isready", "PG is ready", "passing", "up", "orders"}};
+    documents.checks = {{"db1-isready", "PG is ready", "passing", "up", "orders", {"blue"}}};
     documents.value = "value-7";
     documents.stamp = {kEpoch, 7};
     return documents;
@@ -40,6 +40,10 @@ std::string brief(const Operation& operation) {
         return "guard " + std::to_string(guard->expected);
     if (const auto* remove = std::get_if<DeleteValue>(&operation)) {
         return "delete value " + std::to_string(remove->expected);
+    }
+    if (const auto* put = std::get_if<PutRoot>(&operation)) return "root " + std::to_string(put->expected);
+    if (const auto* remove = std::get_if<DeleteRoot>(&operation)) {
+        return "delete root " + std::to_string(remove->expected);
     }
     if (const auto* put = std::get_if<PutNode>(&operation)) return "node " + std::to_string(put->expected);
     if (const auto* remove = std::get_if<DeleteNode>(&operation)) {
@@ -82,11 +86,14 @@ TEST(BridgeDifference, Register) {
          [](Held& h) { h.checks.clear(); },
          {"guard 12", "check db1-isready"}},
         {"a check that shall not be is deleted",
-         [](Held& h) { h.checks.push_back({"db1-isreplica", "", "", "", ""}); },
+         [](Held& h) { h.checks.push_back({"db1-isreplica", "", "", "", "", {}}); },
          {"guard 12", "delete check db1-isreplica"}},
         {"a node that was changed is replaced at the index that was read",
          [](Held& h) { h.node->node.address = "10.0.0.9"; },
          {"guard 12", "node 11"}},
+        {"a check that was written before its service's tags changed is written",
+         [](Held& h) { h.checks[0].service_tags = {}; },
+         {"guard 12", "check db1-isready"}},
         {"a service that was changed is set", [](Held& h) { h.service->tags = {}; }, {"guard 12", "service"}},
         {"a service that is not there comes before its check",
          [](Held& h) {
@@ -169,6 +176,53 @@ TEST(BridgeDifference, WhatTheBucketDoesNotHoldAnyMoreIsOverwritten) {
     }
 }
 
+TEST(BridgeDifference, RegisterWithAKeyAtTheRoot) {
+    const auto root_of = [](const std::string& value, RootAuthor author) {
+        return [=](Held& h) { h.root = Held::HeldRoot{value, author, 13}; };
+    };
+    const Case cases[] = {
+        {"nothing unchanged is written", root_of("root-7", RootAuthor::bridge), {}},
+        {"one that is not there is created, under the guard of the value's index",
+         [](Held&) {},
+         {"guard 12", "root 0"}},
+        {"with the value and the check it is in one list",
+         [](Held& h) { h = {}; },
+         {"cas 0", "root 0", "node 0", "service", "check db1-isready"}},
+        {"ours is replaced at the index that was read",
+         root_of("root-6", RootAuthor::bridge),
+         {"guard 12", "root 13"}},
+        {"the old pipeline's is taken over",
+         root_of("theirs", RootAuthor::old_pipeline),
+         {"guard 12", "root 13"}},
+        {"another's stays", root_of("theirs", RootAuthor::other), {}, Obstacle::foreign_root},
+        {"another's does not keep the rest from being written",
+         [&](Held& h) {
+             root_of("theirs", RootAuthor::other)(h);
+             h.checks.clear();
+         },
+         {"guard 12", "check db1-isready"},
+         Obstacle::foreign_root},
+        {"a later revision of the same epoch stands, with the key at the root",
+         [&](Held& h) {
+             root_of("root-8", RootAuthor::bridge)(h);
+             h.value->stamp->revision = 8;
+         },
+         {},
+         Obstacle::newer_value},
+    };
+    Documents with_root = wanted();
+    with_root.root_value = "root-7";
+    for (const Case& c : cases) {
+        Held h = held();
+        c.change(h);
+        const Difference difference = to_register("db1", kKey, with_root, h);
+        EXPECT_EQ(brief(difference), c.operations) << c.rule;
+        EXPECT_EQ(difference.obstacle, c.obstacle) << c.rule;
+        for (const Operation& operation : difference.operations) apply(operation, 20, h);
+        EXPECT_EQ(brief(to_register("db1", kKey, with_root, h)), std::vector<std::string>{}) << c.rule;
+    }
+}
+
 TEST(BridgeDifference, Deregister) {
     const Case cases[] = {
         {"node and value go, each at the index that was read",
@@ -184,6 +238,15 @@ TEST(BridgeDifference, Deregister) {
              h.value = Held::HeldValue{"theirs", std::nullopt, 5};
          },
          {}},
+        {"our key at the root goes as well",
+         [](Held& h) { h.root = Held::HeldRoot{"7", RootAuthor::bridge, 13}; },
+         {"delete value 12", "delete root 13", "delete node 11"}},
+        {"the old pipeline's key at the root stays",
+         [](Held& h) { h.root = Held::HeldRoot{"theirs", RootAuthor::old_pipeline, 13}; },
+         {"delete value 12", "delete node 11"}},
+        {"another's key at the root stays",
+         [](Held& h) { h.root = Held::HeldRoot{"theirs", RootAuthor::other, 13}; },
+         {"delete value 12", "delete node 11"}},
         {"a spoilt value of our own node goes",
          [](Held& h) { h.value->stamp.reset(); },
          {"delete value 12", "delete node 11"}},
@@ -198,7 +261,9 @@ TEST(BridgeDifference, Deregister) {
 TEST(BridgeDifference, OnceItsOperationsAreDoneNothingIsLeftToDo) {
     const std::function<void(Held&)> starts[] = {
         [](Held& h) { h = {}; },
-        [](Held& h) { h.checks = {{"db1-isprimary", "", "", "", ""}, {"db1-isreplica", "", "", "", ""}}; },
+        [](Held& h) {
+            h.checks = {{"db1-isprimary", "", "", "", "", {}}, {"db1-isreplica", "", "", "", "", {}}};
+        },
         [](Held& h) { h.value->value = "6"; },
         [](Held& h) {
             h.node->node.address = "other";

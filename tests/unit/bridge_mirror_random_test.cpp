@@ -31,7 +31,12 @@ TEST_P(BridgeMirrorRandomly, ConsulEndsAsTheBucketSays) {
     const std::vector<std::string> names{"db0", "db1", "db2", "db3", "db4"};
     const Health healths[] = {Health::up, Health::down, Health::unknown};
     support::ConsulModel consul;
-    Stage stages[2]{Stage{"a"}, Stage{"b"}};
+    const auto settings = [](const std::string& id) {
+        Mirror::Settings of{.id = id};
+        if (GetParam() % 2 == 0) of.compat = Compat::consul_postgres;
+        return of;
+    };
+    Stage stages[2]{Stage{settings("a")}, Stage{settings("b")}};
     std::deque<std::function<void()>> unheard[2];  // what a mirror's watch has not told it yet
     std::map<std::string, contract::State> states;
     std::map<std::string, Stamp> stamps;
@@ -156,10 +161,13 @@ TEST_P(BridgeMirrorRandomly, ConsulEndsAsTheBucketSays) {
         if (defined.contains(name) && !defined[name]) {
             EXPECT_EQ(held, Held{}) << name << " seed " << GetParam();
         } else if (defined[name] && states.contains(name)) {
-            const Documents wanted = desired(a_definition(name), states[name], stamps[name]);
+            const Documents wanted =
+                desired(a_definition(name), states[name], stamps[name], {}, settings("a").compat);
             ASSERT_TRUE(held.value && held.node) << name << " seed " << GetParam();
             EXPECT_EQ(held.value->value, wanted.value) << name << " seed " << GetParam();
             EXPECT_EQ(held.checks, wanted.checks) << name << " seed " << GetParam();
+            const auto root = held.root ? std::optional{held.root->value} : std::nullopt;
+            EXPECT_EQ(root, wanted.root_value) << name << " seed " << GetParam();
             EXPECT_EQ(held.service, wanted.service) << name << " seed " << GetParam();
         }
     }

@@ -42,6 +42,14 @@ TEST(BridgeOptions, APasswordInAnAddressIsNotRepeated) {
     EXPECT_EQ(url.error().find("hunter2"), std::string::npos);
 }
 
+TEST(BridgeOptions, CompatIsAWordThatIsKnown) {
+    EXPECT_EQ(to_compat(""), Compat::none);
+    EXPECT_EQ(to_compat("consul-postgres"), Compat::consul_postgres);
+    const auto compat = to_compat("consul-esm");
+    ASSERT_FALSE(compat);
+    EXPECT_EQ(compat.error(), "expected consul-postgres, found 'consul-esm'");
+}
+
 TEST(BridgeOptions, APrefixEndsWithASlashAndBeginsWithNone) {
     for (const char* good : {"health/", "a/b/", "pg_pulse-1.x/"}) {
         EXPECT_EQ(fault_of_prefix(good), std::nullopt) << good;

@@ -49,6 +49,7 @@ const std::vector<std::string> kPure{
     "consul-bridge/mirror_members",
     "consul-bridge/mirror_reads",
     "consul-bridge/operation",
+    "consul-bridge/root_value",
     "consul-bridge/snapshot",
     "consul-bridge/transaction",
     "probe/address_order",
