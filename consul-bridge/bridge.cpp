@@ -88,6 +88,13 @@ int Bridge::run() {
     drift_watch_ = std::make_unique<DriftWatch>(
         options_.consul, options_.kv_prefix, [this] { return drift_wanted_.load(std::memory_order_relaxed); },
         [this](Table table, std::uint64_t index) { mailbox_.post(Moved{table, index}); });
+    if (options_.consul.is_encrypted() && !options_.consul.verify) {
+        spdlog::warn(
+            "Consul's certificate is not verified, as CONSUL_HTTP_SSL_VERIFY says: anybody between here and "
+            "{} "
+            "can read the token and change what is written",
+            options_.consul.url);
+    }
     spdlog::info("carrying states to Consul at {} below '{}'", options_.consul.url, options_.kv_prefix);
 
     std::vector<Event> batch;

@@ -1,10 +1,12 @@
 #include "consul-bridge/consul_client.hpp"
 
+#include "consul-bridge/tls_files.hpp"
+#include "consul-bridge/token_file.hpp"
+
 #include <curl/curl.h>
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
 #include <mutex>
 #include <new>
 #include <string_view>
@@ -54,13 +56,6 @@ void append(List& list, const std::string& line) {
     if (!list) list.reset(head);
 }
 
-std::string first_line_of(const std::string& file) {
-    std::ifstream in{file};
-    std::string line;
-    std::getline(in, line);
-    return line;
-}
-
 /// "https://consul.example:8501" reached under another name: "name:8501:consul.example:8501".
 std::string connect_to(const std::string& url, const std::string& server_name, std::string& named_url) {
     const auto host_at = url.find("://") + 3;
@@ -76,13 +71,30 @@ std::string connect_to(const std::string& url, const std::string& server_name, s
     return server_name + ":" + port + ":" + host + ":" + port;
 }
 
+/// What to do about a TLS failure, for those that curl's words leave open.
+std::string advice(const char* why) {
+    const std::string_view text{why};
+    const auto says = [text](std::string_view part) { return text.find(part) != std::string_view::npos; };
+    if (says("subject name")) return " (--consul-tls-server-name says which name its certificate has)";
+    if (says("certificate problem"))
+        return " (--consul-ca-file or --consul-ca-path says whose certificates to trust)";
+    if (says("wrong version number") || says("packet length too long"))
+        return " (it seems to speak http, not https)";
+    if (says("alert") && says("certificate")) {
+        return " (it takes no connection without a certificate that it trusts: --consul-client-cert and "
+               "--consul-client-key)";
+    }
+    return {};
+}
+
 }  // namespace
 
 struct ConsulClient::Handles {
     std::unique_ptr<CURL, EasyDeleter> easy;
     std::unique_ptr<CURLM, MultiDeleter> multi;
     List connect_to;
-    std::string base;  // the URL that requests are made of
+    std::string base;     // the URL that requests are made of
+    std::string trusted;  // PEM, where a folder says whom to trust
     std::string body;
     std::uint64_t index = 0;
     char error[CURL_ERROR_SIZE] = {};
@@ -98,6 +110,11 @@ ConsulClient::ConsulClient(ConsulOptions options)
 
     CURL* easy = handles_->easy.get();
     handles_->base = options_.url;
+    if (options_.is_socket()) {
+        handles_->base = options_.tls ? "https://localhost" : "http://localhost";
+        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH,
+                         options_.url.c_str() + std::string_view{"unix://"}.size());
+    }
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     // The agent is on this machine or in its network.
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
@@ -109,7 +126,7 @@ ConsulClient::ConsulClient(ConsulOptions options)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, &handles_->body);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, &handles_->index);
-    if (!options_.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
+    trust();
     if (!options_.certificate_file.empty()) {
         curl_easy_setopt(easy, CURLOPT_SSLCERT, options_.certificate_file.c_str());
     }
@@ -117,12 +134,32 @@ ConsulClient::ConsulClient(ConsulOptions options)
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, options_.verify ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, options_.verify ? 2L : 0L);
     if (!options_.server_name.empty()) {
-        append(handles_->connect_to, connect_to(options_.url, options_.server_name, handles_->base));
+        append(handles_->connect_to,
+               connect_to(std::string{handles_->base}, options_.server_name, handles_->base));
         curl_easy_setopt(easy, CURLOPT_CONNECT_TO, handles_->connect_to.get());
     }
 }
 
 ConsulClient::~ConsulClient() = default;
+
+/// Whoever names an authority trusts no other: curl would go on to trust the system's.
+void ConsulClient::trust() {
+    CURL* easy = handles_->easy.get();
+#if LIBCURL_VERSION_NUM >= 0x075700
+    // A file that was replaced counts from the next connection on.
+    curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+#endif
+    if (options_.ca_file.empty() && options_.ca_path.empty()) return;
+    curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
+    if (!options_.ca_file.empty()) {
+        curl_easy_setopt(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
+        return;
+    }
+    handles_->trusted = text_of_files(options_.ca_path);
+    curl_blob blob{handles_->trusted.data(), handles_->trusted.size(), CURL_BLOB_NOCOPY};
+    curl_easy_setopt(easy, CURLOPT_CAINFO, nullptr);
+    curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+}
 
 ConsulClient::Result ConsulClient::get(const std::string& path) {
     CURL* easy = handles_->easy.get();
@@ -155,8 +192,7 @@ ConsulClient::Result ConsulClient::perform(const std::string& path) {
     List headers;
     append(headers, "Content-Type: application/json");
     append(headers, "Expect:");
-    const std::string token =
-        options_.token_file.empty() ? options_.token : first_line_of(options_.token_file);
+    const std::string token = options_.token_file ? options_.token_file->token() : options_.token;
     if (!token.empty()) append(headers, "X-Consul-Token: " + token);
     if (!options_.name_space.empty()) append(headers, "X-Consul-Namespace: " + options_.name_space);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.get());
@@ -182,13 +218,29 @@ ConsulClient::Result ConsulClient::perform(const std::string& path) {
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, nullptr);
     if (code != CURLE_OK) {
         const char* why = handles_->error[0] != '\0' ? handles_->error : curl_easy_strerror(code);
-        return tl::unexpected("Consul at " + options_.url + " cannot be reached: " + why);
+        return tl::unexpected("Consul at " + options_.url + " cannot be reached: " + why + advice(why));
     }
     Reply reply;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &reply.status);
+    curl_off_t retry_after = 0;
+    if (curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK) {
+        reply.retry_after = std::chrono::seconds{retry_after};
+    }
     reply.body = std::move(handles_->body);
     reply.index = handles_->index;
     return reply;
+}
+
+bool ConsulClient::wait(std::chrono::milliseconds time) {
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (!aborted_.load(std::memory_order_acquire)) {
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+        if (left.count() <= 0) return true;
+        curl_multi_poll(handles_->multi.get(), nullptr, 0,
+                        static_cast<int>(std::min(left.count(), std::int64_t{kPollMs})), nullptr);
+    }
+    return false;
 }
 
 void ConsulClient::abort() {

@@ -18,7 +18,8 @@ class ConsulClient {
     struct Reply {
         long status = 0;
         std::string body;
-        std::uint64_t index = 0;  // X-Consul-Index; 0: not given
+        std::uint64_t index = 0;              // X-Consul-Index; 0: not given
+        std::chrono::seconds retry_after{0};  // as the server asks; 0: it does not
     };
     /// Error: no answer; one line that names Consul's URL and never a secret.
     using Result = tl::expected<Reply, std::string>;
@@ -35,7 +36,10 @@ class ConsulClient {
     /// At most ten seconds in all.
     Result put(const std::string& path, const std::string& body);
 
-    /// Ends the request under way and every later one with an error. From any thread.
+    /// Waits, but not beyond `abort`; false where that ended it.
+    bool wait(std::chrono::milliseconds time);
+
+    /// Ends the request or wait under way and every later one. From any thread.
     void abort();
 
     /// For a message about what Consul answered.
@@ -44,6 +48,7 @@ class ConsulClient {
   private:
     struct Handles;
 
+    void trust();
     Result perform(const std::string& path);
 
     ConsulOptions options_;

@@ -1,5 +1,6 @@
 #include "consul-bridge/consul_requests.hpp"
 
+#include "consul-bridge/missing_right.hpp"
 #include "consul-bridge/snapshot.hpp"
 
 #include <algorithm>
@@ -11,9 +12,34 @@ namespace {
 constexpr long kOk = 200;
 constexpr long kNotFound = 404;
 constexpr long kConflict = 409;
+constexpr long kTooManyRequests = 429;
+/// A read goes on where Consul asks for fewer requests: it has many of them to make, and one that is never
+/// finished would keep the bridge from writing anything.
+constexpr std::chrono::seconds kFirstPause{1};
+constexpr std::chrono::seconds kLongestPause{30};
+constexpr int kReadAttempts = 10;
 
 std::string unexpected_answer(const ConsulClient& client, const ConsulClient::Reply& reply) {
-    return "Consul at " + client.url() + " answers " + describe(reply.status, reply.body);
+    std::string text = "Consul at " + client.url() + " answers " + describe(reply.status, reply.body);
+    // Go's words, also of Consul's agents.
+    if (reply.body.find("HTTP request to an HTTPS server") != std::string::npos)
+        text += ": --consul needs https://";
+    if (const auto fault = fault_of_token(reply.status, reply.body)) text += ": " + *fault;
+    return text;
+}
+
+std::chrono::seconds pause_after(const ConsulClient::Reply& reply) {
+    return std::clamp(reply.retry_after, kFirstPause, kLongestPause);
+}
+
+template <typename Request>
+ConsulClient::Result patiently(ConsulClient& client, Request request) {
+    ConsulClient::Result reply = request();
+    for (int attempt = 1; attempt < kReadAttempts && reply && reply->status == kTooManyRequests; ++attempt) {
+        if (!client.wait(pause_after(*reply))) break;
+        reply = request();
+    }
+    return reply;
 }
 
 /// Runs read operations, as many as a transaction takes at a time. Consul refuses a transaction that reads
@@ -25,7 +51,7 @@ Parsed run_reads(ConsulClient& client, std::vector<std::string> reads, std::stri
         std::string body = "[";
         for (std::size_t i = 0; i < count; ++i) body += (i > 0 ? "," : "") + reads[reads.size() - count + i];
         body += "]";
-        const auto reply = client.put("/v1/txn", body);
+        const auto reply = patiently(client, [&] { return client.put("/v1/txn", body); });
         if (!reply) return tl::unexpected(reply.error());
         if (reply->status == kOk) {
             if (auto parsed = add_results(reply->body, prefix, to); !parsed) return parsed;
@@ -53,7 +79,11 @@ TransactionOutcome send_transaction(ConsulClient& client, const std::string& bod
     if (!reply) return Unreachable{reply.error()};
     auto outcome = read_outcome(reply->status, reply->body);
     // A new value, because GCC 14 at -O2 takes a change of the one in the variant for a wrong delete.
-    if (std::holds_alternative<Unreachable>(outcome)) return Unreachable{unexpected_answer(client, *reply)};
+    if (std::holds_alternative<Unreachable>(outcome)) {
+        const bool asked = reply->retry_after.count() > 0;
+        return Unreachable{unexpected_answer(client, *reply), reply->status == kTooManyRequests,
+                           asked ? pause_after(*reply) : std::chrono::seconds{0}};
+    }
     return outcome;
 }
 
@@ -61,7 +91,7 @@ tl::expected<Snapshot, std::string> read_everything(ConsulClient& client, std::s
                                                     Compat compat) {
     Snapshot snapshot;
     const auto read = [&client](const std::string& path, auto add) -> Parsed {
-        const auto reply = client.get(path);
+        const auto reply = patiently(client, [&] { return client.get(path); });
         if (!reply) return tl::unexpected(reply.error());
         if (reply->status == kNotFound) return {};  // no key there yet
         if (reply->status != kOk) return tl::unexpected(unexpected_answer(client, *reply));

@@ -14,6 +14,8 @@ class Contact {
   public:
     static constexpr std::chrono::milliseconds kFirstPause{1000};
     static constexpr std::chrono::milliseconds kLongestPause{5000};
+    /// Consul has to take all requests for so long before it counts as no longer overloaded.
+    static constexpr std::chrono::milliseconds kCalm{10'000};
 
     [[nodiscard]] bool present() const { return present_; }
 
@@ -27,7 +29,8 @@ class Contact {
     /// Call when such a request is sent.
     void trying() { trying_ = true; }
 
-    /// Consul answered. The time it was away, if it was; empty also at the first contact.
+    /// Consul answered. The time it was away, if it was; empty also at the first contact, and where it was only
+    /// overloaded.
     std::optional<std::chrono::nanoseconds> heard(Mono now) {
         if (present_) return std::nullopt;
         present_ = true;
@@ -41,7 +44,8 @@ class Contact {
     }
 
     /// A request failed. True when that is news: the first failure since Consul last answered, or at all.
-    bool lost(Mono now) {
+    /// Nothing is sent for `pause` at least.
+    bool lost(Mono now, std::chrono::milliseconds pause = {}) {
         const bool news = !lost_at_;
         if (news) {
             lost_at_ = now;
@@ -51,8 +55,35 @@ class Contact {
         }
         present_ = false;
         trying_ = false;
-        retry_at_ = now + pause_;
+        retry_at_ = now + std::max(pause_, pause);
         return news;
+    }
+
+    /// Consul answered that it takes no more requests now. True when that is news, which it is again only after
+    /// `calm`. What it holds is not in doubt.
+    bool overloaded(Mono now, std::chrono::milliseconds pause) {
+        const bool news = !overloaded_at_;
+        if (news) overloaded_at_ = now;
+        last_overloaded_ = now;
+        if (trying_) pause_ = std::min(2 * pause_, kLongestPause);
+        present_ = false;
+        trying_ = false;
+        retry_at_ = now + std::max(pause_, pause);
+        return news;
+    }
+
+    /// How long Consul was overloaded, once that is over.
+    std::optional<std::chrono::nanoseconds> calm(Mono now) {
+        if (!overloaded_at_ || !present_ || now - last_overloaded_ < kCalm) return std::nullopt;
+        const auto time = last_overloaded_ - *overloaded_at_;
+        overloaded_at_.reset();
+        return time;
+    }
+
+    /// When `calm` has something to say, if Consul is present then.
+    [[nodiscard]] std::optional<Mono> calm_at() const {
+        if (!overloaded_at_ || !present_) return std::nullopt;
+        return last_overloaded_ + kCalm;
     }
 
     /// True once Consul has answered.
@@ -63,6 +94,8 @@ class Contact {
     bool ever_ = false;
     bool trying_ = false;
     std::optional<Mono> lost_at_;
+    std::optional<Mono> overloaded_at_;
+    Mono last_overloaded_{};
     Mono retry_at_{};
     std::chrono::milliseconds pause_{kFirstPause};
 };

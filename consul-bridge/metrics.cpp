@@ -64,6 +64,8 @@ Metrics::Metrics()
                      "Targets of which Consul does not say yet what the bucket says")),
       oldest_pending_(gauge(*registry_, "pgpulse_bridge_oldest_pending_seconds",
                             "How long the target that waits longest for Consul has waited")),
+      denied_(gauge(*registry_, "pgpulse_bridge_denied_targets",
+                    "Targets of which the token may not write something")),
       reachable_(gauge(*registry_, "pgpulse_bridge_consul_reachable", "1 while Consul answers")),
       bridges_(gauge(*registry_, "pgpulse_bridge_members", "Bridges that serve, as this one sees them")),
       delay_(histogram(*registry_, "pgpulse_bridge_delay_seconds",
@@ -92,6 +94,7 @@ void Metrics::show(const Mirror::Counters& now, const std::vector<std::chrono::n
     targets_.Set(static_cast<double>(now.targets));
     owned_.Set(static_cast<double>(now.owned));
     pending_.Set(static_cast<double>(now.pending));
+    denied_.Set(static_cast<double>(now.denied));
     reachable_.Set(now.reachable ? 1 : 0);
     for (const auto delay : delays) delay_.Observe(seconds(delay));
     shown_ = now;

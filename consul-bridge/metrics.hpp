@@ -54,6 +54,7 @@ class Metrics {
     prometheus::Gauge& owned_;
     prometheus::Gauge& pending_;
     prometheus::Gauge& oldest_pending_;
+    prometheus::Gauge& denied_;
     prometheus::Gauge& reachable_;
     prometheus::Gauge& bridges_;
     prometheus::Histogram& delay_;

@@ -3,6 +3,7 @@
 #include "consul-bridge/desired.hpp"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace pgpulse::consul_bridge {
@@ -94,6 +95,7 @@ Difference Mirror::difference(const Target& t) const {
 void Mirror::move_to(Target& t, Phase phase, Place place) {
     if (t.phase == Phase::settled && phase != Phase::settled) ++counters_.pending;
     if (t.phase != Phase::settled && phase == Phase::settled) --counters_.pending;
+    if (phase == Phase::settled) denials_.settle(t.name, false);
     t.phase = phase;
     if (phase == Phase::queued) {
         if (place == Place::first) {
@@ -199,7 +201,7 @@ void Mirror::finished(RequestId id, const TransactionOutcome& outcome, Mono now)
             unsend(target(part.target));
             move_to(target(part.target), Phase::queued);
         }
-        lost(unreachable->text, now);
+        lost(*unreachable, now);
         return;
     }
     heard(now);
@@ -247,6 +249,7 @@ void Mirror::commit(const Transaction& transaction, const Committed& committed, 
         t.hearsay = false;
         t.outlived.reset();
         t.refusals = 0;
+        denials_.settle(t.name, true);
         if (indexes_known) {
             move_to(t, Phase::settled);
             examine(t);
@@ -259,18 +262,26 @@ void Mirror::commit(const Transaction& transaction, const Committed& committed, 
 void Mirror::split(const Transaction& transaction, const Refused& refused, Mono now) {
     ++counters_.transactions_refused;
     std::map<std::size_t, std::string> faulty;
+    std::set<std::size_t> denied;
     for (const Refused::Fault& fault : refused.faults) {
         const std::size_t part = transaction.part_of(fault.operation);
         if (part == transaction.parts().size()) continue;
         std::size_t first = 0;
         for (std::size_t i = 0; i < part; ++i) first += transaction.parts()[i].operations.size();
         const Operation& operation = transaction.parts()[part].operations[fault.operation - first];
+        if (is_denied(fault.what)) {
+            denials_.deny(transaction.parts()[part].target, right_for(operation, settings_.kv_prefix), now);
+            denied.insert(part);
+        }
         faulty.try_emplace(part, name_of(operation) + ": " + fault.what);
     }
     for (std::size_t i = transaction.parts().size(); i-- > 0;) {
         Target& t = target(transaction.parts()[i].target);
         unsend(t);
-        if (const auto fault = faulty.find(i); fault != faulty.end()) {
+        if (denied.contains(i)) {
+            ++counters_.conflicts;
+            move_to(t, Phase::held_back);
+        } else if (const auto fault = faulty.find(i); fault != faulty.end()) {
             refuse(t, fault->second, now);
         } else if (faulty.empty()) {
             refuse(t, "a transaction without saying why", now);
@@ -304,10 +315,17 @@ void Mirror::heard(Mono now) {
     reconcile_at_ = now;
 }
 
-void Mirror::lost(const std::string& text, Mono now) {
+void Mirror::lost(const Unreachable& how, Mono now) {
+    const std::string& text = how.text;
     const bool ever = contact_.ever();
+    if (how.busy) {
+        if (contact_.overloaded(now, how.pause)) {
+            say(Say::Level::warning, text + ": sending less, and the latest state of every target");
+        }
+        return;
+    }
     returned_after_.reset();
-    if (!contact_.lost(now)) return;
+    if (!contact_.lost(now, how.pause)) return;
     say(Say::Level::warning, ever ? text + ": keeping the latest state of every target until it answers"
                                   : text + ": trying again until it answers");
 }
@@ -348,6 +366,10 @@ std::vector<Action> Mirror::step(Mono now) {
         held_back_.erase(held_back_.begin());
     }
     ask_bucket(now);
+    for (const std::string& name : denials_.due(now)) move_to(target(name), Phase::queued);
+    for (Denials::Line& line : denials_.lines(now)) {
+        say(line.warning ? Say::Level::warning : Say::Level::info, std::move(line.text));
+    }
     if (contact_.present()) {
         if (!unread_.empty() && target_reads_.empty()) send_read_targets();
         while (may_write() && !queue_.empty() && transactions_.size() < settings_.transactions_in_flight) {
@@ -363,6 +385,9 @@ std::vector<Action> Mirror::step(Mono now) {
     }
     say_caught_up();
     say_progress(now);
+    if (const auto overloaded = contact_.calm(now)) {
+        say(Say::Level::info, "Consul takes all requests again, after " + seconds(*overloaded));
+    }
     return std::exchange(actions_, {});
 }
 
@@ -416,6 +441,8 @@ std::optional<Mono> Mirror::next_step() const {
     std::optional<Mono> next;
     const auto sooner = [&next](Mono at) { next = next ? std::min(*next, at) : at; };
     if (!held_back_.empty()) sooner(held_back_.begin()->first);
+    if (const auto at = denials_.next()) sooner(*at);
+    if (const auto at = contact_.calm_at()) sooner(*at);
     if (contact_.present() && !everything_) {
         sooner(gives_way_to_none() ? reconcile_at_ : reconcile_at_ + kReconcileGivesWay);
     }
@@ -428,6 +455,7 @@ Mirror::Counters Mirror::counters() const {
     Counters counters = counters_;
     counters.read_once = read_once_;
     counters.reachable = contact_.present();
+    counters.denied = denials_.size();
     return counters;
 }
 

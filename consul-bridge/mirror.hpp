@@ -4,6 +4,7 @@
 #include "common/contract/state.hpp"
 #include "common/contract/target.hpp"
 #include "consul-bridge/contact.hpp"
+#include "consul-bridge/denials.hpp"
 #include "consul-bridge/difference.hpp"
 #include "consul-bridge/documents.hpp"
 #include "consul-bridge/transaction.hpp"
@@ -84,6 +85,7 @@ std::string count_of_targets(std::size_t number);
 /// 13. A value in Consul of another epoch, or of a later revision, is overwritten once NATS has said, asked after it was
 ///     read, that the bucket is of the own epoch and does not hold that revision any more.
 /// 14. Where somebody else may have written (`read_soon`) everything is read at once.
+/// 15. A target that the token may not write waits until one of its kind is allowed (`Denials`).
 class Mirror {
   public:
     struct Settings {
@@ -110,6 +112,7 @@ class Mirror {
         std::size_t targets = 0;    // with a definition and a state
         std::size_t owned = 0;      // of those defined
         std::size_t pending = 0;    // not yet as they shall be
+        std::size_t denied = 0;     // of which the token may not write something
         bool read_once = false;
         bool reachable = false;
     };
@@ -210,7 +213,7 @@ class Mirror {
     void take_everything(RequestId id, Snapshot& snapshot, Mono now);
     void take_targets(RequestId id, const std::vector<std::string>& names, Snapshot& snapshot);
     void heard(Mono now);
-    void lost(const std::string& text, Mono now);
+    void lost(const Unreachable& how, Mono now);
     void say_caught_up();
     void say_progress(Mono now);
     void ask_bucket(Mono now);
@@ -245,6 +248,7 @@ class Mirror {
     bool hears_itself_ = false;
     std::optional<Stale> stale_;
 
+    Denials denials_;
     Contact contact_;
     std::optional<std::chrono::nanoseconds> returned_after_;  // while what waited is written
     std::size_t caught_up_ = 0;

@@ -91,7 +91,7 @@ void Mirror::read_failed(RequestId id, const std::string& text, Mono now) {
     if (auto node = target_reads_.extract(id)) {
         for (const std::string& name : node.mapped()) move_to(target(name), Phase::unread);
     }
-    lost(text, now);
+    lost(Unreachable{text}, now);
 }
 
 }  // namespace pgpulse::consul_bridge

@@ -1,6 +1,7 @@
 #include "consul-bridge/options.hpp"
 
-#include <unistd.h>
+#include "consul-bridge/tls_files.hpp"
+#include "consul-bridge/token_file.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -11,6 +12,7 @@ namespace pgpulse::consul_bridge {
 namespace {
 
 constexpr std::string_view kProgram = "pgpulse-consul-bridge";
+constexpr std::string_view kSocket = "unix://";
 constexpr int kMaxReconcileSeconds = 86'400;
 
 std::string environment(const char* name) {
@@ -55,15 +57,13 @@ bool is_host_and_port(std::string_view text) {
     });
 }
 
-/// Fills what is a secret or rarely used; the variable that is at fault, with what was expected.
-std::optional<std::string> read_consul_environment(ConsulOptions& options, bool& tls) {
-    options.token = environment("CONSUL_HTTP_TOKEN");
-    options.token_file = environment("CONSUL_HTTP_TOKEN_FILE");
-    options.ca_file = environment("CONSUL_CACERT");
-    options.certificate_file = environment("CONSUL_CLIENT_CERT");
-    options.key_file = environment("CONSUL_CLIENT_KEY");
-    options.server_name = environment("CONSUL_TLS_SERVER_NAME");
-    options.name_space = environment("CONSUL_NAMESPACE");
+/// Fills what is a secret or no flag of Consul's programs; the variable that is at fault, with what was expected.
+std::optional<std::string> read_consul_environment(ConsulOptions& options) {
+    if (const std::string token = environment("CONSUL_HTTP_TOKEN"); !token.empty()) {
+        auto parsed = parse_token(token);
+        if (!parsed) return "CONSUL_HTTP_TOKEN: " + parsed.error();
+        options.token = std::move(*parsed);
+    }
     const auto read_truth = [](const char* name, bool& to) -> std::optional<std::string> {
         const std::string text = environment(name);
         if (text.empty()) return std::nullopt;
@@ -72,25 +72,59 @@ std::optional<std::string> read_consul_environment(ConsulOptions& options, bool&
         to = *value;
         return std::nullopt;
     };
-    if (auto fault = read_truth("CONSUL_HTTP_SSL", tls)) return fault;
-    if (auto fault = read_truth("CONSUL_HTTP_SSL_VERIFY", options.verify)) return fault;
-    const std::pair<const char*, const std::string&> files[] = {
-        {"CONSUL_HTTP_TOKEN_FILE", options.token_file},
-        {"CONSUL_CACERT", options.ca_file},
-        {"CONSUL_CLIENT_CERT", options.certificate_file},
-        {"CONSUL_CLIENT_KEY", options.key_file},
-    };
-    for (const auto& [name, file] : files) {
-        if (!file.empty() && access(file.c_str(), R_OK) != 0) {
-            return std::string{name} + ": cannot read '" + file + "'";
-        }
+    if (auto fault = read_truth("CONSUL_HTTP_SSL", options.tls)) return fault;
+    return read_truth("CONSUL_HTTP_SSL_VERIFY", options.verify);
+}
+
+/// What goes into a header or a host's name as it is.
+std::optional<std::string> fault_of_name(const char* option, const std::string& name) {
+    const bool plain = std::ranges::all_of(name, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+               c == '-' || c == '_';
+    });
+    if (plain) return std::nullopt;
+    return std::string{option} + ": expected letters, digits, '.', '-' and '_'";
+}
+
+/// Never the token itself: every user of the machine can read a command line.
+void add_security_options(runtime::CommandLine& line, ConsulOptions& options, std::string& token_file) {
+    line.text("--consul-token-file", token_file, "FILE", "Consul's token; read again when it changes",
+              "CONSUL_HTTP_TOKEN_FILE");
+    line.text("--consul-ca-file", options.ca_file, "FILE", "Whose certificates Consul may have",
+              "CONSUL_CACERT");
+    line.text("--consul-ca-path", options.ca_path, "DIRECTORY", "The same as a folder of files",
+              "CONSUL_CAPATH");
+    line.text("--consul-client-cert", options.certificate_file, "FILE", "Certificate to show to Consul",
+              "CONSUL_CLIENT_CERT");
+    line.text("--consul-client-key", options.key_file, "FILE", "Its key", "CONSUL_CLIENT_KEY");
+    line.text("--consul-tls-server-name", options.server_name, "NAME",
+              "The name that Consul's certificate has, where the address has another",
+              "CONSUL_TLS_SERVER_NAME");
+    line.text("--consul-namespace", options.name_space, "NAME", "Of Consul Enterprise", "CONSUL_NAMESPACE");
+}
+
+/// What is at fault, as one line.
+std::optional<std::string> finish_security_options(ConsulOptions& options, const std::string& token_file) {
+    if (auto fault = read_consul_environment(options)) return fault;
+    if (!token_file.empty()) {
+        auto file = TokenFile::open(token_file);
+        if (!file) return "--consul-token-file (CONSUL_HTTP_TOKEN_FILE): " + file.error();
+        options.token_file = std::move(*file);
     }
-    return std::nullopt;
+    if (auto fault = fault_of_name("--consul-tls-server-name", options.server_name)) return fault;
+    if (auto fault = fault_of_name("--consul-namespace", options.name_space)) return fault;
+    return fault_of_tls_files(options);
 }
 
 }  // namespace
 
 tl::expected<std::string, std::string> to_consul_url(const std::string& address, bool tls) {
+    if (address.starts_with(kSocket)) {
+        // As long as the kernel takes: sockaddr_un has 108 bytes with the zero at the end.
+        const std::size_t path = address.size() - kSocket.size();
+        if (path > 1 && path < 108 && address[kSocket.size()] == '/') return address;
+        return tl::unexpected("expected unix:///PATH of at most 107 characters, found '" + address + "'");
+    }
     std::string scheme = tls ? "https://" : "http://";
     std::string rest = address;
     for (const char* given : {"http://", "https://"}) {
@@ -103,7 +137,7 @@ tl::expected<std::string, std::string> to_consul_url(const std::string& address,
     if (!is_host_and_port(rest)) {
         // A password in the address is not repeated.
         const bool shown = address.find('@') == std::string::npos;
-        return tl::unexpected("expected HOST:PORT, http://HOST:PORT or https://HOST:PORT" +
+        return tl::unexpected("expected HOST:PORT, http://HOST:PORT, https://HOST:PORT or unix:///PATH" +
                               (shown ? ", found '" + address + "'" : std::string{}));
     }
     return scheme + rest;
@@ -133,7 +167,9 @@ std::optional<int> read_options(int argc, char** argv, Options& options) {
     runtime::add_common_options(line, options.common);
     int reconcile_seconds = static_cast<int>(
         std::chrono::duration_cast<std::chrono::seconds>(options.reconcile_interval).count());
+    std::string token_file;
     line.text("--consul", options.consul.url, "URL", "Consul's HTTP interface", "CONSUL_HTTP_ADDR");
+    add_security_options(line, options.consul, token_file);
     line.text("--kv-prefix", options.kv_prefix, "PREFIX", "Where the KV values are; ends with '/'");
     line.integer("--reconcile-interval", reconcile_seconds, 1, kMaxReconcileSeconds, "SECONDS",
                  "Compare Consul with the bucket this often");
@@ -144,9 +180,8 @@ std::optional<int> read_options(int argc, char** argv, Options& options) {
               "Leave a removed target in Consul as it was last written");
     if (const auto code = line.parse(argc, argv)) return code;
 
-    bool tls = false;
-    if (const auto fault = read_consul_environment(options.consul, tls)) return line.fault(*fault);
-    const auto url = to_consul_url(options.consul.url, tls);
+    if (const auto fault = finish_security_options(options.consul, token_file)) return line.fault(*fault);
+    const auto url = to_consul_url(options.consul.url, options.consul.tls);
     if (!url) return line.fault("--consul: " + url.error());
     options.consul.url = *url;
     if (const auto fault = fault_of_prefix(options.kv_prefix)) return line.fault("--kv-prefix: " + *fault);

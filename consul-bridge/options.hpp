@@ -25,8 +25,8 @@ struct Options {
 /// there is one.
 std::optional<int> read_options(int argc, char** argv, Options& options);
 
-/// A Consul address as users write it ("127.0.0.1:8500", "https://consul.example:8501") as a URL without a
-/// path. `tls`: what an address without a scheme means. Error: what was expected.
+/// A Consul address as users write it ("127.0.0.1:8500", "https://consul.example:8501", "unix:///run/consul.sock")
+/// as a URL without a path. `tls`: what an address without a scheme means. Error: what was expected.
 tl::expected<std::string, std::string> to_consul_url(const std::string& address, bool tls);
 
 /// The value of --compat; empty text is none. Error: what was expected.

@@ -4,6 +4,7 @@
 
 #include <tl/expected.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -73,6 +74,8 @@ struct Rejected {
 /// No answer, or one that says that Consul cannot serve now. Whether it was done is not known.
 struct Unreachable {
     std::string text;
+    bool busy = false;                   // 429: Consul serves, and asks for fewer requests
+    std::chrono::milliseconds pause{0};  // Retry-After: nothing is to be sent for so long
 };
 
 using TransactionOutcome = std::variant<Committed, Refused, Rejected, Unreachable>;

@@ -145,7 +145,7 @@ TEST(BridgeMirrorRules, ATargetThatIsRefusedAgainWaitsLongerEachTime) {
     s.step();
     const auto refuse = [&s] {
         ASSERT_EQ(s.transactions.size(), 1);
-        s.mirror.finished(s.take_transaction().id, Refused{{{2, "Permission denied"}}}, s.now);
+        s.mirror.finished(s.take_transaction().id, Refused{{{2, "Missing node registration"}}}, s.now);
         s.step();
     };
     const auto read = [&s] {
@@ -162,7 +162,7 @@ TEST(BridgeMirrorRules, ATargetThatIsRefusedAgainWaitsLongerEachTime) {
         s.pass(milliseconds{1});
         read();
     }
-    EXPECT_EQ(s.said("target 'db1': Consul refuses service 'db1': Permission denied"), 1);
+    EXPECT_EQ(s.said("target 'db1': Consul refuses service 'db1': Missing node registration"), 1);
     s.settle();
     EXPECT_EQ(s.status("db1"), "passing");
 }

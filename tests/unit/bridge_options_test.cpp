@@ -1,4 +1,5 @@
 #include "consul-bridge/options.hpp"
+#include "consul-bridge/token_file.hpp"
 
 #include <gtest/gtest.h>
 
@@ -22,6 +23,7 @@ TEST(BridgeOptions, AConsulAddressIsReadAsUsersWriteIt) {
         {"http://consul.example:8501", true, "https://consul.example:8501"},
         {"[::1]:8500", false, "http://[::1]:8500"},
         {"http://[::1]", false, "http://[::1]"},
+        {"unix:///run/consul.sock", false, "unix:///run/consul.sock"},
     };
     for (const Case& c : cases) EXPECT_EQ(to_consul_url(c.address, c.tls), c.url) << c.address;
 }
@@ -31,9 +33,31 @@ TEST(BridgeOptions, AnotherAddressIsNamedWithWhatWasExpected) {
                                 "host:8500/v1", "[::1", "[]:8500", "a b:8500", "host:8500:1"}) {
         const auto url = to_consul_url(address, false);
         ASSERT_FALSE(url) << address;
-        EXPECT_EQ(url.error(), "expected HOST:PORT, http://HOST:PORT or https://HOST:PORT, found '" +
-                                   std::string{address} + "'");
+        EXPECT_EQ(url.error(),
+                  "expected HOST:PORT, http://HOST:PORT, https://HOST:PORT or unix:///PATH, found '" +
+                      std::string{address} + "'");
     }
+}
+
+TEST(BridgeOptions, ASocketHasAnAbsolutePathThatTheKernelTakes) {
+    for (const std::string& address :
+         {std::string{"unix://"}, std::string{"unix:///"}, std::string{"unix://run/consul.sock"},
+          "unix:///" + std::string(107, 'a')}) {
+        const auto url = to_consul_url(address, false);
+        ASSERT_FALSE(url) << address;
+        EXPECT_EQ(url.error().find("expected unix:///PATH"), 0);
+    }
+    EXPECT_TRUE(to_consul_url("unix:///" + std::string(106, 'a'), false));
+}
+
+TEST(BridgeOptions, ATokenIsOneWordAndNeverRepeated) {
+    EXPECT_EQ(parse_token("  b1gs-3cret\r\n"), "b1gs-3cret");
+    for (const char* bad : {"hunter2 hunter3", "hunter2\r\nX-Evil: 1", "hunter2\x01", "h\xc3\xa4nter2"}) {
+        const auto token = parse_token(bad);
+        ASSERT_FALSE(token) << bad;
+        EXPECT_EQ(token.error(), "expected a token: one word of visible characters");
+    }
+    EXPECT_EQ(parse_token(" \n").error(), "expected a token, found nothing");
 }
 
 TEST(BridgeOptions, APasswordInAnAddressIsNotRepeated) {
