@@ -1,38 +1,37 @@
 #!/usr/bin/env bash
-# Transitions a second that pgpulse-consul-bridge carries from the bucket into Consul (KV value and check of each, in
-# transactions), against one request after the other over one connection that is kept, on the same Consul.
+# Transitions that pgpulse-consul-bridge carries from the bucket into Consul (KV value and check of each, in transactions), against
+# a bare client that writes the same documents in the same transactions, and against one request after the other over one
+# connection that is kept; on the same Consul, in turns.
 # Prints rows of bench/run.sh's table.
 set -euo pipefail
 name=consul_rate
 # shellcheck source-path=SCRIPTDIR
 source "${BASH_SOURCE[0]%/*}/measuring.sh"
+# shellcheck source-path=SCRIPTDIR
+source "${BASH_SOURCE[0]%/*}/consul.sh"
 
-rounds=3
+rounds=5
 stretch=2
 targets=5000
-http_port=9189
-consul_url=http://127.0.0.1:8500
+together=1000
+# As many as the bridge has transactions in flight.
+connections=4
 
-consul_has_a_leader() { [[ $(curl -sf "$consul_url/v1/status/leader") == '"127.'* ]]; }
-
-# burst TRANSITION: transitions of all targets carried a second.
+# burst COUNT TRANSITION: seconds from the first write into the bucket until Consul has all of them.
 burst() {
-    local count seconds
-    read -r count seconds < <("$programs/state_burst" "$nats_url" "$targets" "$1" "http://127.0.0.1:$http_port/metrics" \
-        2>"$work/log/state_burst" | tail -n1) || die "$(tail -n1 "$work/log/state_burst")"
-    calc "$count / $seconds"
+    local seconds
+    read -r _ seconds < <("$programs/state_burst" "$nats_url" "$1" "$2" "$bridge_metrics" 2>"$work/log/state_burst" | tail -n1) ||
+        die "$(tail -n1 "$work/log/state_burst")"
+    verify "$1" "$2"
+    echo "$seconds"
 }
 
-# What Consul says counts, not what the bridge says of itself.
-verify() {
-    local carried status
-    carried=$(curl -sf "$consul_url/v1/kv/health/?recurse" |
-        jq --argjson transition "$1" '[.[].Value | @base64d | fromjson | select(.transition == $transition)] | length')
-    [[ $carried == "$targets" ]] || die "Consul's KV store has transition $1 of $carried targets instead of $targets"
-    status=critical
-    if (($1 % 2 == 1)); then status=passing; fi
-    carried=$(curl -sf "$consul_url/v1/health/state/$status" | jq '[.[] | select(.CheckID | startswith("bench-"))] | length')
-    [[ $carried == "$targets" ]] || die "$carried checks of $targets are $status after transition $1"
+# bare CONNECTIONS: what the bridge wrote last, once more: transitions a second.
+bare() {
+    local count seconds
+    read -r count seconds _ < <("$programs/bare_transactions" "$consul_url" "$1") || die 'bare_transactions failed'
+    [[ $count == "$targets" ]] || die "bare_transactions wrote $count targets instead of $targets"
+    calc "$count / $seconds"
 }
 
 # puts kv|kv+check: transitions written a second.
@@ -44,47 +43,56 @@ puts() {
 
 # measure LABEL AGENT-FLAG...: the rows on one kind of Consul.
 measure() {
-    local label=$1 round ratio consul bridge registered
-    local -a rates=() kv_rates=() both_rates=() kv_ratios=() both_ratios=()
+    local label=$1 round ratio registered transition seconds bridge_cpu=0 cpu
+    local -a rates=() bare_rates=() kv_rates=() both_rates=() bare_ratios=() kv_ratios=() both_ratios=() bursts=() burst_kv=() burst_both=()
     shift
     start_nats
-    start consul '' consul agent "$@" -bind=127.0.0.1 -client=127.0.0.1 -log-level=err -hcl 'disable_update_check = true'
-    consul=$started_pid
-    await consul consul consul_has_a_leader
-    "$programs/define_targets" "$nats_url" "$targets" "$first_target_port" "$target_ports" 1000 >"$work/log/define_targets" 2>&1 ||
-        die "$(tail -n1 "$work/log/define_targets")"
-    start pgpulse-consul-bridge '' "$bin/pgpulse-consul-bridge" --nats "$nats_url" --consul "$consul_url" --id bench \
-        --http "127.0.0.1:$http_port"
-    bridge=$started_pid
-    await pgpulse-consul-bridge pgpulse-consul-bridge curl -sf "http://127.0.0.1:$http_port/readyz"
-    registered=$(burst 1)
-    verify 1
-    tell "$label: $(printf 'registered %d targets at %.0f/s' "$targets" "$registered")"
+    start_consul "$@"
+    define "$targets"
+    start_bridge
+    registered=$(burst "$targets" 1)
+    tell "$label: $(printf 'registered %d targets at %.0f/s' "$targets" "$(calc "$targets / $registered")")"
+    bare "$connections" >"$work/log/bare" # registers its own
 
     for ((round = 1; round <= rounds; ++round)); do
+        cpu=$(cpu_of "$bridge")
+        transition=$((2 * round)) seconds=$(burst "$targets" "$transition")
+        rates+=("$(calc "$targets / $seconds")")
+        bridge_cpu=$(calc "$bridge_cpu + $(cpu_of "$bridge") - $cpu")
+        bare_rates+=("$(bare "$connections")")
+        bare_ratios+=("$(calc "${rates[-1]} / ${bare_rates[-1]}")")
         kv_rates+=("$(puts kv)")
         both_rates+=("$(puts kv+check)")
-        rates+=("$(burst $((round + 1)))")
-        verify $((round + 1))
         kv_ratios+=("$(calc "${rates[-1]} / ${kv_rates[-1]}")")
         both_ratios+=("$(calc "${rates[-1]} / ${both_rates[-1]}")")
-        tell "$label, round $round: $(printf 'bridge %.0f/s, sequential puts %.0f/s, put and check update %.0f/s' \
-            "${rates[-1]}" "${kv_rates[-1]}" "${both_rates[-1]}")"
+        bursts+=("$(burst "$together" $((transition + 1)))")
+        burst_kv+=("$(calc "$together / ${kv_rates[-1]} / ${bursts[-1]}")")
+        burst_both+=("$(calc "$together / ${both_rates[-1]} / ${bursts[-1]}")")
+        tell "$label, round $round: $(printf 'bridge %.0f/s, bare transactions %.0f/s, sequential puts %.0f/s, put and check update %.0f/s; %d together %.0f ms' \
+            "${rates[-1]}" "${bare_rates[-1]}" "${kv_rates[-1]}" "${both_rates[-1]}" "$together" "$(calc "1000 * ${bursts[-1]}")")"
     done
-    stop "$bridge"
-    stop "$consul"
-    stop "$nats"
-    rm -rf "$work/nats"
+    stop_all_of_it
 
-    ratio=$(median "${kv_ratios[@]}")
+    ratio=$(median "${bare_ratios[@]}")
     row "transitions into Consul a second ($label)" "$(thousands "$(median "${rates[@]}")")" \
-        "sequential KV puts $(thousands "$(median "${kv_rates[@]}")")" "$(calc "$ratio" %.1f) x" '>= 10 x' "$ratio" '>=' 10
-    row '  against the same work' "$(thousands "$(median "${rates[@]}")")" \
-        "put and check update $(thousands "$(median "${both_rates[@]}")")" "$(calc "$(median "${both_ratios[@]}")" %.1f) x" '' 0 '' 0
+        "bare client's transactions of 64 operations $(thousands "$(median "${bare_rates[@]}")")" "$(calc "100 * $ratio" %.0f) %" '>= 70 %' \
+        "$ratio" '>=' 0.7
+    row '  against sequential KV puts' "$(thousands "$(median "${rates[@]}")")" "$(thousands "$(median "${kv_rates[@]}")")" \
+        "$(calc "$(median "${kv_ratios[@]}")" %.1f) x" '' 0 '' 0
+    row '  against a put and a check update each' "$(thousands "$(median "${rates[@]}")")" "$(thousands "$(median "${both_rates[@]}")")" \
+        "$(calc "$(median "${both_ratios[@]}")" %.1f) x" '' 0 '' 0
+    row "  CPU of the bridge a transition" "$(calc "1e6 * $bridge_cpu / $rounds / $targets" %.0f) us" - - '' 0 '' 0
+    local last kv both
+    last=$(median "${bursts[@]}") kv=$(median "${burst_kv[@]}") both=$(median "${burst_both[@]}")
+    row "$(thousands "$together") targets change together, from the first write into the bucket until Consul has all ($label)" \
+        "$(calc "1000 * $last" %.0f) ms" - - '<= 2 s' "$last" '<=' 2
+    row '  against one KV put after the other' "$(calc "1000 * $last" %.0f) ms" "$(calc "1000 * $together / $(median "${kv_rates[@]}")" %.0f) ms" \
+        "$(calc "$kv" %.1f) x" '>= 10 x' "$kv" '>=' 10
+    row '  against a put and a check update each' "$(calc "1000 * $last" %.0f) ms" "$(calc "1000 * $together / $(median "${both_rates[@]}")" %.0f) ms" \
+        "$(calc "$both" %.1f) x" '>= 10 x' "$both" '>=' 10
 }
 
 begin
-# As it is run: every write is in the log on disk before it is answered.
-measure 'log on disk' -server -bootstrap-expect=1 -data-dir="$work/consul"
+measure 'log on disk' "${on_disk[@]}"
 # No write touches a disk: the hardest baseline.
 measure 'in memory' -dev

@@ -3,13 +3,14 @@
 set -euo pipefail
 
 benches=(ping_rate tls_rate fleet_scale hostile_peers session_cost session_rate crash_to_state outage_to_state
-    aggregator_rate aggregator_scale mass_outage definitions_back decision_latency consul_rate contract)
+    aggregator_rate aggregator_scale mass_outage definitions_back decision_latency consul_rate consul_latency
+    consul_registration contract)
 
 usage() {
     cat <<'TEXT'
 Usage: bench/run.sh [--first] [NAME...]
 
-Installs what is missing, builds the release preset, runs the named benches (default: all, about twenty minutes) and
+Installs what is missing, builds the release preset, runs the named benches (default: all, about twenty-four minutes) and
 prints a table: what was measured, the baseline of the same run, their ratio, the goal and whether it is met.
 
 Benches:
@@ -26,7 +27,9 @@ Benches:
   mass_outage      from the last deciding ping to 10,000 targets down in the bucket, against bare compare-and-set writes
   definitions_back from the loss of 100,000 definitions to their being back beside two aggregators, deleted or purged
   decision_latency from a deciding ping to the transition on NATS, against a bare message, compare-and-set and republished value
-  consul_rate      transitions a second into Consul, against sequential requests
+  consul_rate      transitions a second into Consul and 1,000 at once, against a bare client's transactions and sequential requests
+  consul_latency   from a transition in the bucket to the handler of a consul watch, against one KV put or check update
+  consul_registration  100,000 targets registered from nothing, and Consul compared with the bucket: time, CPU, memory
   contract         CPU to encode, decode and tally one ping
 
 Options:
