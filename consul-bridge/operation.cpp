@@ -1,97 +1,86 @@
 #include "consul-bridge/operation.hpp"
 
 #include "consul-bridge/base64.hpp"
-
-#include <nlohmann/json.hpp>
+#include "consul-bridge/json_text.hpp"
 
 #include <algorithm>
 
 namespace pgpulse::consul_bridge {
 namespace {
 
-using nlohmann::json;
+using json_text::object;
+using json_text::value;
 
 template <typename... Functions>
 struct Overload : Functions... {
     using Functions::operator()...;
 };
 
-json kv(const char* verb, const std::string& key, std::uint64_t index) {
-    return {{"Verb", verb}, {"Key", key}, {"Index", index}};
+/// A verb of a kind of operation, done to one thing: {"Check":{"Verb":"set","Check":{...}}}.
+std::string done_to(const char* kind, const char* verb, std::string thing) {
+    return object({{kind, object({{"Verb", value(verb)}, {kind, std::move(thing)}})}});
 }
 
-json to_json(const Operation& operation) {
-    return std::visit(
-        Overload{
-            [](const PutValue& put) -> json {
-                json fields = kv("cas", put.key, put.expected);
-                fields["Value"] = base64_encode(put.value);
-                return {{"KV", std::move(fields)}};
-            },
-            [](const GuardValue& guard) -> json {
-                return {{"KV", kv("check-index", guard.key, guard.expected)}};
-            },
-            [](const DeleteValue& remove) -> json {
-                return {{"KV", kv("delete-cas", remove.key, remove.expected)}};
-            },
-            [](const PutRoot& put) -> json {
-                json fields = kv("cas", put.target, put.expected);
-                fields["Value"] = base64_encode(put.value);
-                return {{"KV", std::move(fields)}};
-            },
-            [](const DeleteRoot& remove) -> json {
-                return {{"KV", kv("delete-cas", remove.target, remove.expected)}};
-            },
-            [](const PutNode& put) -> json {
-                return {{"Node",
-                         {{"Verb", "cas"},
-                          {"Node",
-                           {{"Node", put.name},
-                            {"Address", put.node.address},
-                            {"Meta", put.node.meta},
-                            {"ModifyIndex", put.expected}}}}}};
-            },
-            [](const DeleteNode& remove) -> json {
-                return {{"Node",
-                         {{"Verb", "delete-cas"},
-                          {"Node", {{"Node", remove.name}, {"ModifyIndex", remove.expected}}}}}};
-            },
-            [](const PutService& put) -> json {
-                return {{"Service",
-                         {{"Verb", "set"},
-                          {"Node", put.node},
-                          {"Service",
-                           {{"ID", put.node},
-                            {"Service", put.service.name},
-                            {"Address", put.service.address},
-                            {"Port", put.service.port},
-                            {"Tags", put.service.tags},
-                            {"Meta", put.service.meta}}}}}};
-            },
-            [](const PutCheck& put) -> json {
-                return {{"Check",
-                         {{"Verb", "set"},
-                          {"Check",
-                           {{"Node", put.node},
-                            {"CheckID", put.check.id},
-                            {"Name", put.check.name},
-                            {"Status", put.check.status},
-                            {"Output", put.check.output},
-                            {"ServiceID", put.node},
-                            {"ServiceName", put.check.service_name}}}}}};
-            },
-            [](const DeleteCheck& remove) -> json {
-                return {{"Check",
-                         {{"Verb", "delete"}, {"Check", {{"Node", remove.node}, {"CheckID", remove.id}}}}}};
-            },
-        },
-        operation);
+std::string kv(const char* verb, const std::string& key, std::uint64_t index) {
+    return object({{"KV", object({{"Verb", value(verb)}, {"Key", value(key)}, {"Index", value(index)}})}});
+}
+
+std::string cas(const std::string& key, const std::string& bytes, std::uint64_t index) {
+    return object({{"KV", object({{"Verb", value("cas")},
+                                  {"Key", value(key)},
+                                  {"Index", value(index)},
+                                  {"Value", value(base64_encode(bytes))}})}});
 }
 
 }  // namespace
 
 std::string encode(const Operation& operation) {
-    return to_json(operation).dump(-1, ' ', false, json::error_handler_t::replace);
+    return std::visit(
+        Overload{
+            [](const PutValue& put) { return cas(put.key, put.value, put.expected); },
+            [](const GuardValue& guard) { return kv("check-index", guard.key, guard.expected); },
+            [](const DeleteValue& remove) { return kv("delete-cas", remove.key, remove.expected); },
+            [](const PutRoot& put) { return cas(put.target, put.value, put.expected); },
+            [](const DeleteRoot& remove) { return kv("delete-cas", remove.target, remove.expected); },
+            [](const PutNode& put) {
+                return done_to("Node", "cas",
+                               object({{"Node", value(put.name)},
+                                       {"Address", value(put.node.address)},
+                                       {"Meta", value(put.node.meta)},
+                                       {"ModifyIndex", value(put.expected)}}));
+            },
+            [](const DeleteNode& remove) {
+                return done_to(
+                    "Node", "delete-cas",
+                    object({{"Node", value(remove.name)}, {"ModifyIndex", value(remove.expected)}}));
+            },
+            [](const PutService& put) {
+                const std::string service = object({{"ID", value(put.node)},
+                                                    {"Service", value(put.service.name)},
+                                                    {"Address", value(put.service.address)},
+                                                    {"Port", value(put.service.port)},
+                                                    {"Tags", value(put.service.tags)},
+                                                    {"Meta", value(put.service.meta)}});
+                return object(
+                    {{"Service",
+                      object({{"Verb", value("set")}, {"Node", value(put.node)}, {"Service", service}})}});
+            },
+            [](const PutCheck& put) {
+                return done_to("Check", "set",
+                               object({{"Node", value(put.node)},
+                                       {"CheckID", value(put.check.id)},
+                                       {"Name", value(put.check.name)},
+                                       {"Status", value(put.check.status)},
+                                       {"Output", value(put.check.output)},
+                                       {"ServiceID", value(put.node)},
+                                       {"ServiceName", value(put.check.service_name)}}));
+            },
+            [](const DeleteCheck& remove) {
+                return done_to("Check", "delete",
+                               object({{"Node", value(remove.node)}, {"CheckID", value(remove.id)}}));
+            },
+        },
+        operation);
 }
 
 std::string name_of(const Operation& operation) {

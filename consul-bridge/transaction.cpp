@@ -1,5 +1,7 @@
 #include "consul-bridge/transaction.hpp"
 
+#include "consul-bridge/entry.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -18,24 +20,11 @@ std::string one_line(std::string_view text) {
 
 Committed read_results(std::string_view body) {
     Committed committed;
-    const auto json = nlohmann::json::parse(body, nullptr, false);
-    if (!json.is_object()) return committed;
-    const auto results = json.find("Results");
-    if (results == json.end() || !results->is_array()) return committed;
-    const auto take = [](const nlohmann::json& result, const char* kind, const char* name, auto& into) {
-        const auto it = result.find(kind);
-        if (it == result.end() || !it->is_object()) return;
-        into[it->value(name, std::string{})] = it->value("ModifyIndex", std::uint64_t{0});
-    };
-    for (const auto& result : *results) {
-        if (!result.is_object()) continue;
-        for (const auto& [kind, fields] : result.items()) {
-            if (!fields.is_object()) continue;
-            committed.index = std::max(committed.index, fields.value("ModifyIndex", std::uint64_t{0}));
-        }
-        take(result, "KV", "Key", committed.values);
-        take(result, "Node", "Node", committed.nodes);
-    }
+    for_each_result(body, [&committed](std::string_view kind, const Entry& entry) {
+        committed.index = std::max(committed.index, entry.number("ModifyIndex"));
+        if (kind == "KV") committed.values[entry.text("Key")] = entry.number("ModifyIndex");
+        if (kind == "Node") committed.nodes[entry.text("Node")] = entry.number("ModifyIndex");
+    });
     return committed;
 }
 

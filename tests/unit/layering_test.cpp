@@ -46,6 +46,8 @@ const std::vector<std::string> kPure{
     "consul-bridge/difference",
     "consul-bridge/documents",
     "consul-bridge/drift_alarm",
+    "consul-bridge/entry",
+    "consul-bridge/json_text",
     "consul-bridge/mirror",
     "consul-bridge/missing_right",
     "consul-bridge/mirror_members",
