@@ -255,7 +255,7 @@ bool HistoryCopier::Session::read_history() {
                 break;
         }
         const auto target = contract::parse_history_subject((*reader)->subject());
-        const auto mark = mark_of([&](const char* name) { return (*reader)->header(name); });
+        const auto mark = contract::mark_of([&](const char* name) { return (*reader)->header(name); });
         if (target) copier_.copy_.history_entry(std::string{*target}, (*reader)->sequence(), mark);
         if ((*reader)->sequence() >= history_.last) return true;
     }

@@ -6,27 +6,12 @@
 #include "common/contract/state.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 namespace pgpulse::aggregator {
 namespace {
 
 using contract::WallTime;
-
-constexpr const char* kEpoch = "Pgpulse-Epoch";
-constexpr const char* kRevision = "Pgpulse-Revision";
-constexpr const char* kStoredAt = "Pgpulse-Stored-At";
-constexpr const char* kTransition = "Pgpulse-Transition";
-constexpr const char* kDecidedAt = "Pgpulse-Decided-At";
-constexpr const char* kOperation = "KV-Operation";
-
-std::optional<std::uint64_t> number_of(std::string_view text) {
-    std::uint64_t number = 0;
-    const auto [stopped, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (fault != std::errc{} || stopped != text.data() + text.size()) return std::nullopt;
-    return number;
-}
 
 std::string id_of(const HistoryMark& mark) {
     return contract::to_rfc3339(mark.epoch) + '/' + std::to_string(mark.revision);
@@ -38,25 +23,15 @@ Headers headers_of(const HistoryMessage& message) {
     const HistoryMark& mark = message.mark;
     Headers headers{{"Nats-Msg-Id", id_of(mark)},
                     {"Nats-Expected-Last-Sequence", std::to_string(message.expected_last)},
-                    {kEpoch, contract::to_rfc3339(mark.epoch)},
-                    {kRevision, std::to_string(mark.revision)},
-                    {kStoredAt, contract::to_rfc3339(mark.stored_at)},
-                    {kTransition, std::to_string(mark.transition)},
-                    {kDecidedAt, contract::to_rfc3339(mark.decided_at)}};
+                    {contract::kHistoryEpoch, contract::to_rfc3339(mark.epoch)},
+                    {contract::kHistoryRevision, std::to_string(mark.revision)},
+                    {contract::kHistoryStoredAt, contract::to_rfc3339(mark.stored_at)},
+                    {contract::kHistoryTransition, std::to_string(mark.transition)},
+                    {contract::kHistoryDecidedAt, contract::to_rfc3339(mark.decided_at)}};
     if (!message.expected_last_id.empty())
         headers.emplace_back("Nats-Expected-Last-Msg-Id", message.expected_last_id);
-    if (mark.removal) headers.emplace_back(kOperation, message.operation);
+    if (mark.removal) headers.emplace_back(contract::kHistoryOperation, message.operation);
     return headers;
-}
-
-std::optional<HistoryMark> mark_of(const HeaderValue& header) {
-    const auto epoch = contract::parse_rfc3339(header(kEpoch));
-    const auto revision = number_of(header(kRevision));
-    const auto stored_at = contract::parse_rfc3339(header(kStoredAt));
-    const auto transition = number_of(header(kTransition));
-    const auto decided_at = contract::parse_rfc3339(header(kDecidedAt));
-    if (!epoch || !revision || !stored_at || !transition || !decided_at) return std::nullopt;
-    return HistoryMark{*epoch, *revision, *stored_at, *transition, *decided_at, !header(kOperation).empty()};
 }
 
 bool copies_history(std::string_view id, const std::vector<std::string>& serving) {

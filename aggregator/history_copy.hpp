@@ -1,10 +1,10 @@
 #pragma once
 
+#include "common/contract/history_mark.hpp"
 #include "common/contract/wall_time.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -41,18 +41,7 @@
 //                           bucket from its beginning, and then the time alone tells what is copied already.
 namespace pgpulse::aggregator {
 
-/// What a message of the history says of the revision that it is a copy of.
-struct HistoryMark {
-    contract::WallTime epoch{};      // when the bucket's stream was created
-    std::uint64_t revision = 0;      // of the bucket, 1 or more
-    contract::WallTime stored_at{};  // when the server stored that revision
-    /// The target's number; of a removal that of the last state before it, 0: not known.
-    std::uint64_t transition = 0;
-    contract::WallTime decided_at{};  // of that transition
-    bool removal = false;
-
-    bool operator==(const HistoryMark&) const = default;
-};
+using contract::HistoryMark;
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
@@ -68,13 +57,6 @@ struct HistoryMessage {
 
 /// The message's headers: `Nats-Msg-Id` (`<epoch>/<revision>`), `Nats-Expected-Last-Sequence`, those of docs/contract.md.
 Headers headers_of(const HistoryMessage& message);
-
-/// The value of a header by its name; empty where there is none.
-using HeaderValue = std::function<std::string_view(const char* name)>;
-
-/// Reads the mark from the headers of a message of the history. Nullopt where one is missing or malformed:
-/// somebody else wrote the message.
-std::optional<HistoryMark> mark_of(const HeaderValue& header);
 
 /// One message of the bucket's stream.
 struct BucketRevision {

@@ -14,7 +14,9 @@
 namespace pgpulse::aggregator {
 namespace {
 
+using contract::HeaderValue;
 using contract::Health;
+using contract::mark_of;
 using contract::WallTime;
 using std::chrono::microseconds;
 using testing::Contains;
