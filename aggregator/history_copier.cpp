@@ -1,7 +1,7 @@
 #include "aggregator/history_copier.hpp"
 
-#include "aggregator/stream_reader.hpp"
 #include "common/contract/names.hpp"
+#include "common/nats/stream_reader.hpp"
 #include "common/runtime/clock.hpp"
 
 #include <fmt/format.h>
@@ -12,6 +12,9 @@
 namespace pgpulse::aggregator {
 namespace {
 
+using nats::look_at_stream;
+using nats::StreamFacts;
+using nats::StreamReader;
 using runtime::mono_now;
 using std::chrono::milliseconds;
 
@@ -209,7 +212,7 @@ bool HistoryCopier::Session::open() {
     HistoryCopy& copy = copier_.copy_;
     copy.history_opened(history_.last, history_.replicas > 1);
     if (history_.messages > 0 && !read_history()) return false;
-    const auto bucket = copier_.stream_->look(kBucketStream);
+    const auto bucket = look_at_stream(copier_.connection_, kBucketStream);
     if (!bucket) {
         // Whoever makes the bucket usually does so within a moment.
         if (bucket.error().status != NATS_NOT_FOUND) copier_.fault(bucket.error().text);
@@ -226,7 +229,7 @@ bool HistoryCopier::Session::open() {
     }
     reader_ = std::move(*opened);
     // Another stream of the same name would have other revisions: the reader is one of the stream that was looked at.
-    const auto again = copier_.stream_->look(kBucketStream);
+    const auto again = look_at_stream(copier_.connection_, kBucketStream);
     if (!again || again->created != bucket_.created) return false;
     spdlog::debug("copying into stream '{}' from revision {} of bucket '{}' on", contract::kHistoryStream,
                   start.sequence, contract::kStateBucket);
@@ -300,13 +303,13 @@ void HistoryCopier::Session::take() {
 
 /// Both streams are those that were opened. No answer says nothing about a stream.
 bool HistoryCopier::Session::all_is_as_it_was() {
-    const auto bucket = copier_.stream_->look(kBucketStream);
+    const auto bucket = look_at_stream(copier_.connection_, kBucketStream);
     if (bucket) {
         if (bucket->created != bucket_.created || bucket->last < copier_.copy_.read()) return false;
         bucket_ = *bucket;
     }
     if (!copier_.goes_on()) return false;
-    const auto history = copier_.stream_->look(std::string{contract::kHistoryStream});
+    const auto history = look_at_stream(copier_.connection_, std::string{contract::kHistoryStream});
     if (history && history->created != history_.created) return false;
     if (!history && history.error().status == NATS_NOT_FOUND) return false;
     return bucket || bucket.error().status != NATS_NOT_FOUND;

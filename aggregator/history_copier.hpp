@@ -67,8 +67,8 @@ class HistoryCopier {
     bool copy();
     bool settled();
     void take_outcomes(std::chrono::milliseconds patience);
-    void tell_of_max_age(const StreamFacts& history);
-    void tell_of_replicas(const StreamFacts& history);
+    void tell_of_max_age(const nats::StreamFacts& history);
+    void tell_of_replicas(const nats::StreamFacts& history);
 };
 
 }  // namespace pgpulse::aggregator

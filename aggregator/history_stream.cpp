@@ -19,10 +19,6 @@ constexpr std::int64_t kAckTimeoutMs = 2000;
 constexpr std::chrono::nanoseconds kDuplicates = std::chrono::seconds{10};
 constexpr std::chrono::hours kDay{24};
 
-contract::WallTime wall_time(std::int64_t nanoseconds) {
-    return contract::WallTime{std::chrono::microseconds{nanoseconds / 1000}};
-}
-
 std::uint64_t expected_last_of(natsMsg* message) {
     const char* text = nullptr;
     if (natsMsgHeader_Get(message, "Nats-Expected-Last-Sequence", &text) != NATS_OK || text == nullptr)
@@ -51,7 +47,7 @@ struct HistoryStream::Sink {
 
 nats::Result<std::unique_ptr<HistoryStream>> HistoryStream::open(nats::Connection& connection,
                                                                  OnOutcome on_outcome) {
-    std::unique_ptr<HistoryStream> self{new HistoryStream};
+    std::unique_ptr<HistoryStream> self{new HistoryStream{connection}};
     self->sink_ = Sink::make(std::move(on_outcome));
     jsOptions options;
     jsOptions_Init(&options);
@@ -70,23 +66,9 @@ HistoryStream::~HistoryStream() {
     sink_->on_outcome = nullptr;
 }
 
-nats::Result<StreamFacts> HistoryStream::look(const std::string& stream) {
-    jsStreamInfo* raw = nullptr;
-    jsErrCode code = static_cast<jsErrCode>(0);
-    const natsStatus s = js_GetStreamInfo(&raw, js_.get(), stream.c_str(), nullptr, &code);
-    if (s != NATS_OK) return tl::unexpected(make_error("stream '" + stream + "'", s, code));
-    const nats::StreamInfoHandle info{raw};
-    return StreamFacts{wall_time(info->Created),
-                       info->State.FirstSeq,
-                       info->State.LastSeq,
-                       info->State.Msgs,
-                       std::chrono::nanoseconds{info->Config->MaxAge},
-                       static_cast<int>(info->Config->Replicas)};
-}
-
-nats::Result<StreamFacts> HistoryStream::ensure(const HistoryConfig& config) {
+nats::Result<nats::StreamFacts> HistoryStream::ensure(const HistoryConfig& config) {
     const std::string name{contract::kHistoryStream};
-    auto facts = look(name);
+    auto facts = nats::look_at_stream(connection_, name);
     if (facts || facts.error().status != NATS_NOT_FOUND) return facts;
 
     const std::string subject{contract::kAllHistory};
@@ -107,7 +89,7 @@ nats::Result<StreamFacts> HistoryStream::ensure(const HistoryConfig& config) {
     if (s != NATS_OK) return tl::unexpected(make_error("create stream '" + name + "'", s, code));
     const nats::StreamInfoHandle info{raw};
     spdlog::info("created stream '{}', which keeps transitions for {} days", name, config.days);
-    return look(name);
+    return nats::look_at_stream(connection_, name);
 }
 
 nats::Result<void> HistoryStream::publish(const HistoryMessage& message) {

@@ -2,8 +2,8 @@
 
 #include "aggregator/history_copy.hpp"
 #include "common/nats/connection.hpp"
+#include "common/nats/stream_facts.hpp"
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,16 +14,6 @@ namespace pgpulse::aggregator {
 struct HistoryConfig {
     int days = 90;     // how long a transition is kept, 1 to 3650
     int replicas = 1;  // 1 to 5
-};
-
-/// What the server says of a stream.
-struct StreamFacts {
-    contract::WallTime created{};
-    std::uint64_t first = 0;  // sequence of the oldest message; one more than `last` in an empty stream
-    std::uint64_t last = 0;   // sequence of the newest message there ever was
-    std::uint64_t messages = 0;
-    std::chrono::nanoseconds max_age{0};  // 0: messages stay
-    int replicas = 1;
 };
 
 /// What became of a message that was published.
@@ -50,18 +40,17 @@ class HistoryStream {
     ~HistoryStream();
 
     /// Looks at the stream, and creates it where there is none. One that is there stays as it is.
-    nats::Result<StreamFacts> ensure(const HistoryConfig& config);
-    /// Looks at any stream. Status NATS_NOT_FOUND: there is none.
-    nats::Result<StreamFacts> look(const std::string& stream);
+    nats::Result<nats::StreamFacts> ensure(const HistoryConfig& config);
     /// Sends the message; many may be in flight. Error: it could not be sent, and no outcome follows.
     nats::Result<void> publish(const HistoryMessage& message);
 
   private:
     struct Sink;
 
-    HistoryStream() = default;
+    explicit HistoryStream(nats::Connection& connection) : connection_(connection) {}
     static void on_ack(jsCtx*, natsMsg*, jsPubAck*, jsPubAckErr*, void* sink);
 
+    nats::Connection& connection_;
     std::shared_ptr<Sink> sink_;
     nats::JetStreamHandle js_;
 };

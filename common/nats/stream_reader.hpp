@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-namespace pgpulse::aggregator {
+namespace pgpulse::nats {
 
 /// Reads a JetStream stream in its order, through an ephemeral push consumer with a heartbeat and flow control,
 /// until it is lost; whoever goes on reading opens another one.
@@ -38,9 +38,8 @@ class StreamReader {
     };
 
     /// Blocks until the server has made the consumer, and while `go_on` says so.
-    static nats::Result<std::unique_ptr<StreamReader>> open(nats::Connection& connection,
-                                                            const std::string& stream, const Start& start,
-                                                            const std::function<bool()>& go_on);
+    static Result<std::unique_ptr<StreamReader>> open(Connection& connection, const std::string& stream,
+                                                      const Start& start, const std::function<bool()>& go_on);
     StreamReader(const StreamReader&) = delete;
     StreamReader& operator=(const StreamReader&) = delete;
     ~StreamReader();
@@ -58,19 +57,19 @@ class StreamReader {
     [[nodiscard]] std::string_view header(const char* name) const;
 
   private:
-    explicit StreamReader(nats::Connection& connection) : connection_(connection) {}
-    nats::Result<nats::Message> answer(const std::string& stream, std::chrono::milliseconds patience,
-                                       const std::function<bool()>& go_on);
+    explicit StreamReader(Connection& connection) : connection_(connection) {}
+    Result<Message> answer(const std::string& stream, std::chrono::milliseconds patience,
+                           const std::function<bool()>& go_on);
     Got told_by_the_server();
 
-    nats::Connection& connection_;
-    nats::SubscriptionHandle answers_;
-    nats::SubscriptionHandle delivered_;
-    nats::Message message_;
+    Connection& connection_;
+    SubscriptionHandle answers_;
+    SubscriptionHandle delivered_;
+    Message message_;
     std::uint64_t sequence_ = 0;
     std::int64_t stored_at_us_ = 0;
     std::uint64_t read_ = 0;  // messages of the consumer
     std::chrono::steady_clock::time_point heard_;
 };
 
-}  // namespace pgpulse::aggregator
+}  // namespace pgpulse::nats

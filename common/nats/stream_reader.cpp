@@ -1,4 +1,4 @@
-#include "aggregator/stream_reader.hpp"
+#include "common/nats/stream_reader.hpp"
 
 #include "common/nats/subscription.hpp"
 
@@ -6,10 +6,9 @@
 
 #include <charconv>
 
-namespace pgpulse::aggregator {
+namespace pgpulse::nats {
 namespace {
 
-using nats::make_error;
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
@@ -18,7 +17,7 @@ constexpr std::int64_t kHeartbeatNs = 1'000'000'000;
 constexpr milliseconds kSilence{3500};
 constexpr std::int64_t kSliceMs = 50;
 
-nats::Result<std::string> new_inbox() {
+Result<std::string> new_inbox() {
     natsInbox* raw = nullptr;
     if (const natsStatus s = natsInbox_Create(&raw); s != NATS_OK)
         return tl::unexpected(make_error("inbox", s));
@@ -27,11 +26,11 @@ nats::Result<std::string> new_inbox() {
     return inbox;
 }
 
-nats::Result<nats::SubscriptionHandle> subscribe(nats::Connection& connection, const std::string& subject) {
+Result<SubscriptionHandle> subscribe(Connection& connection, const std::string& subject) {
     natsSubscription* raw = nullptr;
     const natsStatus s = natsConnection_SubscribeSync(&raw, connection.handle(), subject.c_str());
     if (s != NATS_OK) return tl::unexpected(make_error("subscribe to " + subject, s));
-    nats::SubscriptionHandle subscription{raw};
+    SubscriptionHandle subscription{raw};
     natsSubscription_SetPendingLimits(raw, -1, -1);
     return subscription;
 }
@@ -57,15 +56,15 @@ std::string consumer_request(const std::string& stream, const StreamReader::Star
     return nlohmann::json{{"stream_name", stream}, {"config", std::move(config)}}.dump();
 }
 
-nats::Error refused(const std::string& stream, const std::string& why) {
+Error refused(const std::string& stream, const std::string& why) {
     return {NATS_ERR, static_cast<jsErrCode>(0), "read stream '" + stream + "': " + why};
 }
 
 }  // namespace
 
-nats::Result<std::unique_ptr<StreamReader>> StreamReader::open(nats::Connection& connection,
-                                                               const std::string& stream, const Start& start,
-                                                               const std::function<bool()>& go_on) {
+Result<std::unique_ptr<StreamReader>> StreamReader::open(Connection& connection, const std::string& stream,
+                                                         const Start& start,
+                                                         const std::function<bool()>& go_on) {
     const auto answer_to = new_inbox();
     if (!answer_to) return tl::unexpected(answer_to.error());
     const auto deliver_to = new_inbox();
@@ -86,7 +85,7 @@ nats::Result<std::unique_ptr<StreamReader>> StreamReader::open(nats::Connection&
     if (s != NATS_OK) return tl::unexpected(make_error("read stream '" + stream + "'", s));
     const auto message = self->answer(stream, start.patience, go_on);
     if (!message) return tl::unexpected(message.error());
-    const auto document = nlohmann::json::parse(nats::payload_of(*message), nullptr, false);
+    const auto document = nlohmann::json::parse(payload_of(*message), nullptr, false);
     if (!document.is_object()) return tl::unexpected(refused(stream, "the answer is not understood"));
     if (const auto error = document.find("error"); error != document.end())
         return tl::unexpected(refused(stream, error->value("description", error->dump())));
@@ -96,21 +95,21 @@ nats::Result<std::unique_ptr<StreamReader>> StreamReader::open(nats::Connection&
 
 StreamReader::~StreamReader() {
     // The server removes the consumer once nobody has listened to it for a moment.
-    for (nats::SubscriptionHandle* subscription : {&answers_, &delivered_}) {
+    for (SubscriptionHandle* subscription : {&answers_, &delivered_}) {
         if (*subscription)
             connection_.retired()->add(connection_.handle(), std::move(*subscription),
-                                       nats::RetiredSubscriptions::Kind::plain);
+                                       RetiredSubscriptions::Kind::plain);
     }
 }
 
 /// The server's answer to the request that was sent; seconds where it has much to look through.
-nats::Result<nats::Message> StreamReader::answer(const std::string& stream, milliseconds patience,
-                                                 const std::function<bool()>& go_on) {
+Result<Message> StreamReader::answer(const std::string& stream, milliseconds patience,
+                                     const std::function<bool()>& go_on) {
     const auto deadline = Clock::now() + patience;
     for (;;) {
         natsMsg* raw = nullptr;
         const natsStatus s = natsSubscription_NextMsg(&raw, answers_.get(), kSliceMs);
-        if (s == NATS_OK) return nats::Message{raw};
+        if (s == NATS_OK) return Message{raw};
         if (s != NATS_TIMEOUT) return tl::unexpected(make_error("read stream '" + stream + "'", s));
         if (!go_on()) return tl::unexpected(refused(stream, "given up"));
         if (Clock::now() >= deadline) return tl::unexpected(refused(stream, "no answer"));
@@ -128,7 +127,7 @@ StreamReader::Got StreamReader::next(milliseconds timeout) {
     if (reply == nullptr || !std::string_view{reply}.starts_with("$JS.ACK.")) return told_by_the_server();
     jsMsgMetaData* meta_raw = nullptr;
     if (natsMsg_GetMetaData(&meta_raw, raw) != NATS_OK) return Got::lost;
-    const nats::MetaDataHandle meta{meta_raw};
+    const MetaDataHandle meta{meta_raw};
     if (meta->Sequence.Consumer != read_ + 1) return Got::lost;
     ++read_;
     sequence_ = meta->Sequence.Stream;
@@ -149,9 +148,9 @@ StreamReader::Got StreamReader::told_by_the_server() {
     return delivered == read_ ? Got::everything : Got::lost;
 }
 
-std::string_view StreamReader::subject() const { return nats::subject_of(message_); }
+std::string_view StreamReader::subject() const { return subject_of(message_); }
 
-std::string_view StreamReader::payload() const { return nats::payload_of(message_); }
+std::string_view StreamReader::payload() const { return payload_of(message_); }
 
 std::string_view StreamReader::header(const char* name) const {
     const char* value = nullptr;
@@ -159,4 +158,4 @@ std::string_view StreamReader::header(const char* name) const {
     return value;
 }
 
-}  // namespace pgpulse::aggregator
+}  // namespace pgpulse::nats
