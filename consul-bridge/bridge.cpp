@@ -20,6 +20,7 @@ constexpr milliseconds kLongestTurn{500};
 constexpr milliseconds kStuckAfter{5000};
 constexpr milliseconds kDrainAtMost{1000};
 constexpr milliseconds kFlush{500};
+constexpr milliseconds kWebhooksEnd{400};
 /// A bridge whose loop did not turn for so long works no more.
 constexpr milliseconds kWorking{1000};
 constexpr std::size_t kEventsPerStep = 256;
@@ -71,6 +72,10 @@ int Bridge::run() {
         }
         endpoint_ = std::move(*endpoint);
     }
+    if (!options_.webhooks.empty()) {
+        webhooks_ = std::make_unique<webhook::Webhooks>(*connection_, *metrics_.registry(), options_.webhooks,
+                                                        options_.common.id, options_.common.replicas);
+    }
     membership_ = std::make_unique<runtime::MembershipFeed>(
         *connection_,
         contract::Member{contract::MemberKind::bridge, options_.common.id, runtime::random_run(),
@@ -79,6 +84,7 @@ int Bridge::run() {
                                         [this](const cluster::Membership::View& view) {
                                             metrics_.show_members(view);
                                             mailbox_.post(MembersChanged{view});
+                                            if (webhooks_) webhooks_->serving(view.bridges);
                                         },
                                         [this](const std::string& line) {
                                             spdlog::critical("{}", line);
@@ -95,11 +101,14 @@ int Bridge::run() {
             "can read the token and change what is written",
             options_.consul.url);
     }
+    if (webhooks_) webhooks_->start([this] { return membership_->steady(); });
     spdlog::info("carrying states to Consul at {} below '{}'", options_.consul.url, options_.kv_prefix);
 
     std::vector<Event> batch;
     while (!stopping_) turn(batch, mono_now() + kLongestTurn);
+    if (webhooks_) webhooks_->stop();
     membership_->leave();
+    if (webhooks_) webhooks_->wait(kWebhooksEnd);
     drain();
     return *stopping_;
 }
@@ -159,6 +168,7 @@ void Bridge::drain() {
     };
     while (pending() && mono_now() < end) turn(batch, end);
     pool_.reset();
+    webhooks_.reset();
     const std::size_t left = mirror_.counters().pending;
     if (left > 0) {
         spdlog::warn("stopped with {} not written", count_of_targets(left));

@@ -14,6 +14,7 @@
 #include "consul-bridge/metrics.hpp"
 #include "consul-bridge/mirror.hpp"
 #include "consul-bridge/options.hpp"
+#include "consul-bridge/webhook/webhooks.hpp"
 
 #include <atomic>
 #include <memory>
@@ -114,6 +115,7 @@ class Bridge {
     std::unique_ptr<DriftWatch> drift_watch_;
     std::unique_ptr<nats::BucketWatch> definitions_;
     std::unique_ptr<nats::BucketWatch> states_;
+    std::unique_ptr<webhook::Webhooks> webhooks_;  // empty: none asked for
     std::unique_ptr<runtime::MembershipFeed> membership_;
     std::unique_ptr<runtime::HttpEndpoint> endpoint_;
 };

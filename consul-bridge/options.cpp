@@ -2,6 +2,7 @@
 
 #include "consul-bridge/tls_files.hpp"
 #include "consul-bridge/token_file.hpp"
+#include "consul-bridge/webhook/options.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -178,6 +179,12 @@ std::optional<int> read_options(int argc, char** argv, Options& options) {
               "Also write the keys of an older pipeline for its readers: consul-postgres");
     line.flag("--keep-removed", options.keep_removed,
               "Leave a removed target in Consul as it was last written");
+    webhook::Options webhooks;
+    line.list("--webhook", webhooks.urls, "URL", "Post each transition there as a CloudEvent",
+              "PGPULSE_WEBHOOK");
+    line.list("--webhook-header-file", webhooks.header_files, "FILE",
+              "Headers to send along, one \"Name: value\" a line, read anew for each post");
+    line.text("--webhook-ca-file", webhooks.ca_file, "FILE", "Certificates that vouch for webhooks");
     if (const auto code = line.parse(argc, argv)) return code;
 
     if (const auto fault = finish_security_options(options.consul, token_file)) return line.fault(*fault);
@@ -189,6 +196,9 @@ std::optional<int> read_options(int argc, char** argv, Options& options) {
     if (!compat_word) return line.fault("--compat: " + compat_word.error());
     options.compat = *compat_word;
     options.reconcile_interval = std::chrono::seconds{reconcile_seconds};
+    auto endpoints = webhook::to_endpoints(webhooks);
+    if (!endpoints) return line.fault(endpoints.error());
+    options.webhooks = std::move(*endpoints);
     return runtime::finish_common_options(line, options.common, kProgram);
 }
 

@@ -3,12 +3,14 @@
 #include "common/runtime/options.hpp"
 #include "consul-bridge/consul_options.hpp"
 #include "consul-bridge/documents.hpp"
+#include "consul-bridge/webhook/poster.hpp"
 
 #include <tl/expected.hpp>
 
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace pgpulse::consul_bridge {
 
@@ -19,6 +21,7 @@ struct Options {
     std::chrono::milliseconds reconcile_interval{60'000};
     Compat compat = Compat::none;
     bool keep_removed = false;
+    std::vector<webhook::Endpoint> webhooks;
 };
 
 /// Reads the command line, the environment and the configuration file. The program ends with the code where

@@ -62,6 +62,22 @@ TEST(BadInput, ABadNatsUrlIsRefused) {
     }
 }
 
+TEST(BadInput, ABadWebhookIsRefusedAndNotRepeated) {
+    const std::string bridge = "pgpulse-consul-bridge";
+    for (const char* url : {"hunter2", "ftp://host/hunter2", "https://host:0/hunter2"}) {
+        const auto result = run(bridge, {"--webhook", url});
+        EXPECT_EQ(result.exit_code, 2) << result.err;
+        EXPECT_EQ(result.err.find("hunter2"), std::string::npos) << result.err;
+        expect_refused(bridge, {"--webhook", url}, "--webhook: expected http://HOST[:PORT]/PATH");
+    }
+    expect_refused(bridge, {}, "--webhook (number 2): expected http://",
+                   {{"PGPULSE_WEBHOOK", "https://host/,hunter2"}});
+    expect_refused(bridge, {"--webhook", "https://host", "--webhook-header-file", "/nowhere/headers"},
+                   "--webhook-header-file: cannot read '/nowhere/headers'");
+    expect_refused(bridge, {"--webhook", "https://host", "--webhook-ca-file", "/nowhere/ca"},
+                   "--webhook-ca-file: cannot read '/nowhere/ca'");
+}
+
 TEST(BadInput, ABadHttpAddressIsRefused) {
     for (const std::string& daemon : kDaemons) {
         expect_refused(daemon, {"--http", "9187"}, "--http: expected ADDR:PORT, found '9187'");

@@ -1,3 +1,4 @@
+#include "tests/support/daemons.hpp"
 #include "tests/support/folders.hpp"
 #include "tests/support/pipeline.hpp"
 #include "tests/support/process.hpp"
@@ -95,10 +96,16 @@ std::string promtool() {
 
 TEST(Metrics, OfRunningDaemonsAreThoseOfThePageAndPromtoolHasNoComplaint) {
     const support::Pipeline pipeline;
+    // Another bridge, with a webhook: those of one without are fewer.
+    const support::Daemon bridge{"pgpulse-consul-bridge",
+                                 "bridge-2",
+                                 {"--nats", pipeline.nats.url(), "--consul", pipeline.consul.http_url(),
+                                  "--webhook", "http://127.0.0.1:1/hook"}};
+    ASSERT_TRUE(support::wait_until([&] { return bridge.readiness() == 200; })) << bridge.log();
     const std::map<std::string, std::string> scraped{
         {"pgpulse-probe", pipeline.probe->metrics()},
         {"pgpulse-aggregator", pipeline.aggregator->metrics()},
-        {"pgpulse-consul-bridge", pipeline.bridge->metrics()},
+        {"pgpulse-consul-bridge", bridge.metrics()},
     };
     for (const auto& [program, text] : scraped) {
         EXPECT_EQ(shapes_of(text), documented(program)) << program;

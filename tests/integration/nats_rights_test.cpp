@@ -10,6 +10,7 @@
 #include "tests/support/postgres_server.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/wait_until.hpp"
+#include "tests/support/webhook_receiver.hpp"
 
 #include <gtest/gtest.h>
 
@@ -143,10 +144,13 @@ TEST_F(NatsRights, OfThePageAreEnoughForEveryDaemon) {
     // It alone may create the buckets.
     ASSERT_TRUE(wait_until([&] { return aggregator.readiness() == 200; })) << aggregator.log();
     start_probe();
+    const support::WebhookReceiver receiver;
+    support::ProcessOptions as_bridge = as("bridge-b1");
+    as_bridge.environment.emplace_back("no_proxy", "127.0.0.1");
     Daemon bridge{"pgpulse-consul-bridge",
                   "b1",
-                  {"--nats", server->url(), "--consul", consul.http_url()},
-                  as("bridge-b1")};
+                  {"--nats", server->url(), "--consul", consul.http_url(), "--webhook", receiver.url()},
+                  as_bridge};
     const auto all_ready = [&] {
         return probe->readiness() == 200 && aggregator.readiness() == 200 && bridge.readiness() == 200;
     };
@@ -160,6 +164,8 @@ TEST_F(NatsRights, OfThePageAreEnoughForEveryDaemon) {
     };
     ASSERT_TRUE(check_is("live", "passing")) << logs();
     ASSERT_TRUE(check_is("db0", "critical")) << logs();
+    // It posts, and stores up to where, from a moment after its start on.
+    ASSERT_TRUE(wait_until([&] { return bridge.log().find(": posts ") != std::string::npos; })) << logs();
     // A first failure of one that is held up calls its other observers.
     live.kill9();
     ASSERT_TRUE(check_is("live", "critical")) << logs();
@@ -177,9 +183,11 @@ TEST_F(NatsRights, OfThePageAreEnoughForEveryDaemon) {
     ASSERT_TRUE(wait_until(all_ready)) << logs();
     // So is the end of the history, before it is gone on with.
     const double before = copied();
+    const std::size_t posted = receiver.count();
     live.start();
     ASSERT_TRUE(check_is("live", "passing")) << logs();
     ASSERT_TRUE(wait_until([&] { return copied() > before; })) << logs();
+    ASSERT_TRUE(wait_until([&] { return receiver.count() > posted; })) << logs();
     for (Daemon* daemon : {probe.get(), &aggregator, &bridge}) {
         EXPECT_EQ(daemon->stop(), 0);
         EXPECT_THAT(daemon->log(), Not(HasSubstr("may not")));
