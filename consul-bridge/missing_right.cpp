@@ -35,6 +35,8 @@ struct Rights {
     MissingRight operator()(const PutValue& put) const { return key("writing", put.key, prefix); }
     MissingRight operator()(const GuardValue& guard) const { return key("writing", guard.key, prefix); }
     MissingRight operator()(const DeleteValue& remove) const { return key("deleting", remove.key, prefix); }
+    MissingRight operator()(const PutRoot& put) const { return key("writing", put.target, prefix); }
+    MissingRight operator()(const DeleteRoot& remove) const { return key("deleting", remove.target, prefix); }
     MissingRight operator()(const PutNode& put) const {
         return node("writing node '" + put.name + "'", put.name);
     }
