@@ -43,6 +43,7 @@ Bridge::Bridge(Options options)
                                .reconcile_interval = options_.reconcile_interval,
                                .compat = options_.compat,
                                .keep_removed = options_.keep_removed}),
+      pipeline_(options_.stale_after, mono_now(), runtime::wall_now()),
       definition_lines_(kLineInterval),
       state_lines_(kLineInterval) {}
 
@@ -76,12 +77,14 @@ int Bridge::run() {
         webhooks_ = std::make_unique<webhook::Webhooks>(*connection_, *metrics_.registry(), options_.webhooks,
                                                         options_.common.id, options_.common.replicas);
     }
+    const std::string run = runtime::random_run();
     membership_ = std::make_unique<runtime::MembershipFeed>(
         *connection_,
-        contract::Member{contract::MemberKind::bridge, options_.common.id, runtime::random_run(),
-                         options_.common.site, contract::MemberPhase::starting},
+        contract::Member{contract::MemberKind::bridge, options_.common.id, run, options_.common.site,
+                         contract::MemberPhase::starting},
         runtime::MembershipFeed::Events{[this] { return turned_within(kWorking); },
                                         [this](const cluster::Membership::View& view) {
+                                            aggregators_.store(view.aggregators.size());
                                             metrics_.show_members(view);
                                             mailbox_.post(MembersChanged{view});
                                             if (webhooks_) webhooks_->serving(view.bridges);
@@ -102,11 +105,13 @@ int Bridge::run() {
             options_.consul.url);
     }
     if (webhooks_) webhooks_->start([this] { return membership_->steady(); });
+    register_itself(run);
     spdlog::info("carrying states to Consul at {} below '{}'", options_.consul.url, options_.kv_prefix);
 
     std::vector<Event> batch;
     while (!stopping_) turn(batch, mono_now() + kLongestTurn);
     if (webhooks_) webhooks_->stop();
+    if (self_) self_->leave();
     membership_->leave();
     if (webhooks_) webhooks_->wait(kWebhooksEnd);
     drain();
@@ -147,11 +152,58 @@ void Bridge::show(Mono now) {
     drift_wanted_.store(counters.reachable && counters.targets <= DriftAlarm::kMaxTargets,
                         std::memory_order_relaxed);
     metrics_.show(counters, mirror_.take_delays());
+    look_at_pipeline(counters.owned, now);
     // Every target is looked at for it.
     if (now - oldest_shown_ < kOldestShown) return;
     oldest_shown_ = now;
     const auto oldest = mirror_.oldest_pending();
     metrics_.show_oldest_pending(oldest ? now - *oldest : std::chrono::nanoseconds{0});
+}
+
+void Bridge::register_itself(const std::string& run) {
+    if (options_.self_service.empty()) return;
+    SelfService service;
+    service.name = options_.self_service;
+    service.bridge = options_.common.id;
+    service.run = run;
+    service.version = runtime::program_version();
+    service.kv_prefix = options_.kv_prefix;
+    if (endpoint_) {
+        const std::string host = runtime::parse_host_port(options_.common.http)->host;
+        if (host != "0.0.0.0" && host != "::") service.address = host;
+        service.port = static_cast<std::uint16_t>(endpoint_->port());
+    }
+    self_ = std::make_unique<SelfRegistration>(
+        options_.consul, std::move(service),
+        SelfRegistration::Events{[this] { return Mono{Mono::duration{turned_at_.load()}}; },
+                                 [this](bool one_passes) { mailbox_.post(Others{one_passes}); }});
+}
+
+/// Tells the pipeline's state to the mirror, to the bridge's own check and to monitoring.
+void Bridge::look_at_pipeline(std::size_t targets, Mono now) {
+    if (stopping_) return;
+    // In this order: the membership counts the aggregators before it says that it hears itself.
+    const bool hears_itself = membership_->steady();
+    hears_itself_.store(hears_itself, std::memory_order_relaxed);
+    pipeline_.observe({hears_itself, aggregators_.load(), targets}, now, runtime::wall_now());
+    const std::optional<Stale>& stale = pipeline_.stale();
+    mirror_.mark_stale(stale, now);
+    SelfRegistration::Report report{pipeline_.check(), membership_->serving(), pipeline_.asks_for_others()};
+    metrics_.show_pipeline(report.check.passing, stale.has_value());
+    if (report.check.passing && !reported_.check.passing) {
+        spdlog::info("own check passes: {}", report.check.output);
+    } else if (!report.check.passing && reported_.check.passing) {
+        spdlog::warn("own check is critical: {}", report.check.output);
+    }
+    if (self_ && report != reported_) self_->report(report);
+    reported_ = std::move(report);
+    if (stale == told_stale_) return;
+    if (stale) {
+        spdlog::warn("targets are stale since {}: {}", contract::to_rfc3339(stale->since), stale->why);
+    } else {
+        spdlog::info("targets are stale no more");
+    }
+    told_stale_ = stale;
 }
 
 /// Writes what arrived, as far as Consul takes it at once.
@@ -169,6 +221,7 @@ void Bridge::drain() {
     while (pending() && mono_now() < end) turn(batch, end);
     pool_.reset();
     webhooks_.reset();
+    self_.reset();
     const std::size_t left = mirror_.counters().pending;
     if (left > 0) {
         spdlog::warn("stopped with {} not written", count_of_targets(left));
@@ -254,6 +307,8 @@ void Bridge::handle(Event& event, Mono now) {
         mirror_.bucket_is(answered->id, answered->state, now);
     } else if (auto* changed = std::get_if<MembersChanged>(&event)) {
         mirror_.members(std::move(changed->view.bridges), now);
+    } else if (const auto* others = std::get_if<Others>(&event)) {
+        pipeline_.others(others->one_passes, now);
     } else if (const auto* moved = std::get_if<Moved>(&event)) {
         drift_.moved(moved->table, moved->index, now);
     } else {
@@ -316,7 +371,7 @@ std::string Bridge::not_ready_because() const {
     if (!states_loaded_.load()) {
         return "bucket '" + std::string{contract::kStateBucket} + "' is not read yet";
     }
-    if (!membership_->serving()) return "not a member of the cluster yet";
+    if (!hears_itself_.load()) return "it does not hear itself on NATS";
     if (!consul_reachable_.load()) return "Consul at " + options_.consul.url + " does not answer";
     return {};
 }

@@ -14,6 +14,8 @@
 #include "consul-bridge/metrics.hpp"
 #include "consul-bridge/mirror.hpp"
 #include "consul-bridge/options.hpp"
+#include "consul-bridge/pipeline_health.hpp"
+#include "consul-bridge/self_registration.hpp"
 #include "consul-bridge/webhook/webhooks.hpp"
 
 #include <atomic>
@@ -71,11 +73,15 @@ class Bridge {
         Table table{};
         std::uint64_t index = 0;
     };
+    /// Whether the check of another bridge passes.
+    struct Others {
+        bool one_passes = false;
+    };
     struct Stop {
         int code = 0;  // to exit with
     };
     using Event = std::variant<Defined, Undefined, Observed, Forgotten, TransactionEnded, ReadEnded,
-                               BucketAnswered, MembersChanged, Moved, Stop>;
+                               BucketAnswered, MembersChanged, Others, Moved, Stop>;
 
     void on_definition(nats::BucketEvent event);
     void on_state(nats::BucketEvent event);
@@ -86,6 +92,8 @@ class Bridge {
     void show(runtime::Mono now);
     void say(const Say& line, runtime::Mono now);
     void turn(std::vector<Event>& batch, runtime::Mono deadline);
+    void register_itself(const std::string& run);
+    void look_at_pipeline(std::size_t targets, runtime::Mono now);
     void drain();
     [[nodiscard]] std::string not_ready_because() const;
     [[nodiscard]] bool turned_within(std::chrono::milliseconds time) const;
@@ -94,6 +102,10 @@ class Bridge {
     Mirror mirror_;
     DriftAlarm drift_;
     Metrics metrics_;
+    PipelineHealth pipeline_;
+    SelfRegistration::Report reported_;
+    std::optional<Stale> told_stale_;
+    std::atomic<std::size_t> aggregators_{0};  // that serve; of the membership's thread
     runtime::Mailbox<Event> mailbox_;
     std::optional<int> stopping_;          // the code to exit with
     runtime::LineLimit definition_lines_;  // each of one watch's thread
@@ -106,6 +118,7 @@ class Bridge {
     std::atomic<bool> definitions_loaded_{false};
     std::atomic<bool> states_loaded_{false};
     std::atomic<bool> consul_reachable_{false};
+    std::atomic<bool> hears_itself_{false};
     // What the drift watch's threads read.
     std::atomic<bool> drift_wanted_{false};
     runtime::Mono oldest_shown_{};
@@ -118,6 +131,7 @@ class Bridge {
     std::unique_ptr<webhook::Webhooks> webhooks_;  // empty: none asked for
     std::unique_ptr<runtime::MembershipFeed> membership_;
     std::unique_ptr<runtime::HttpEndpoint> endpoint_;
+    std::unique_ptr<SelfRegistration> self_;  // none where it is not to be registered
 };
 
 }  // namespace pgpulse::consul_bridge

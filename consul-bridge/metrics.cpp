@@ -68,6 +68,10 @@ Metrics::Metrics()
                     "Targets of which the token may not write something")),
       reachable_(gauge(*registry_, "pgpulse_bridge_consul_reachable", "1 while Consul answers")),
       bridges_(gauge(*registry_, "pgpulse_bridge_members", "Bridges that serve, as this one sees them")),
+      pipeline_healthy_(gauge(*registry_, "pgpulse_bridge_pipeline_healthy",
+                              "1 while this bridge hears itself on NATS and an aggregator serves")),
+      stale_(gauge(*registry_, "pgpulse_bridge_stale",
+                   "1 while nothing new could be known of any target for --stale-after")),
       delay_(histogram(*registry_, "pgpulse_bridge_delay_seconds",
                        "From a change's arrival from NATS until Consul has it")),
       request_(histogram(*registry_, "pgpulse_bridge_transaction_seconds", "Duration of a transaction")) {
@@ -109,6 +113,11 @@ void Metrics::show_members(const cluster::Membership::View& view) {
 }
 
 void Metrics::show_oldest_pending(std::chrono::nanoseconds age) { oldest_pending_.Set(seconds(age)); }
+
+void Metrics::show_pipeline(bool healthy, bool stale) {
+    pipeline_healthy_.Set(healthy ? 1 : 0);
+    stale_.Set(stale ? 1 : 0);
+}
 
 void Metrics::observe_request(std::chrono::nanoseconds took) { request_.Observe(seconds(took)); }
 

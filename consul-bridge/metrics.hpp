@@ -36,6 +36,9 @@ class Metrics {
     /// How long the target that waits longest has waited; 0: none waits.
     void show_oldest_pending(std::chrono::nanoseconds age);
 
+    /// What the bridge's own check in Consul says, and whether targets are stale.
+    void show_pipeline(bool healthy, bool stale);
+
     void observe_request(std::chrono::nanoseconds took);
 
   private:
@@ -57,6 +60,8 @@ class Metrics {
     prometheus::Gauge& denied_;
     prometheus::Gauge& reachable_;
     prometheus::Gauge& bridges_;
+    prometheus::Gauge& pipeline_healthy_;
+    prometheus::Gauge& stale_;
     prometheus::Histogram& delay_;
     prometheus::Histogram& request_;
     Mirror::Counters shown_;

@@ -1,5 +1,6 @@
 #include "consul-bridge/options.hpp"
 
+#include "consul-bridge/self_service.hpp"
 #include "consul-bridge/tls_files.hpp"
 #include "consul-bridge/token_file.hpp"
 #include "consul-bridge/webhook/options.hpp"
@@ -15,6 +16,7 @@ namespace {
 constexpr std::string_view kProgram = "pgpulse-consul-bridge";
 constexpr std::string_view kSocket = "unix://";
 constexpr int kMaxReconcileSeconds = 86'400;
+constexpr int kMaxStaleSeconds = 86'400;
 
 std::string environment(const char* name) {
     const char* value = std::getenv(name);
@@ -185,6 +187,11 @@ std::optional<int> read_options(int argc, char** argv, Options& options) {
     line.list("--webhook-header-file", webhooks.header_files, "FILE",
               "Headers to send along, one \"Name: value\" a line, read anew for each post");
     line.text("--webhook-ca-file", webhooks.ca_file, "FILE", "Certificates that vouch for webhooks");
+    int stale_seconds = static_cast<int>(options.stale_after.count());
+    line.text("--self-service", options.self_service, "NAME",
+              "The bridge's own service in Consul; empty: none");
+    line.integer("--stale-after", stale_seconds, 0, kMaxStaleSeconds, "SECONDS",
+                 "Targets' checks warn once nothing new could be known for so long; 0: never");
     if (const auto code = line.parse(argc, argv)) return code;
 
     if (const auto fault = finish_security_options(options.consul, token_file)) return line.fault(*fault);
@@ -199,6 +206,14 @@ std::optional<int> read_options(int argc, char** argv, Options& options) {
     auto endpoints = webhook::to_endpoints(webhooks);
     if (!endpoints) return line.fault(endpoints.error());
     options.webhooks = std::move(*endpoints);
+    if (const auto fault = fault_of_service_name(options.self_service)) {
+        return line.fault("--self-service: " + *fault);
+    }
+    if (stale_seconds > 0 && options.self_service.empty()) {
+        return line.fault(
+            "--stale-after: expected a --self-service, by which the bridges know of each other");
+    }
+    options.stale_after = std::chrono::seconds{stale_seconds};
     return runtime::finish_common_options(line, options.common, kProgram);
 }
 

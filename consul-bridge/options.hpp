@@ -22,6 +22,8 @@ struct Options {
     Compat compat = Compat::none;
     bool keep_removed = false;
     std::vector<webhook::Endpoint> webhooks;
+    std::string self_service = "pgpulse-consul-bridge";  // empty: not registered
+    std::chrono::seconds stale_after{0};                 // 0: never
 };
 
 /// Reads the command line, the environment and the configuration file. The program ends with the code where

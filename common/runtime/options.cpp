@@ -89,11 +89,13 @@ struct CommandLine::Impl {
     }
 };
 
+std::string program_version() { return PGPULSE_VERSION; }
+
 CommandLine::CommandLine(std::string program, std::string description) : impl_(std::make_unique<Impl>()) {
     impl_->program = std::move(program);
     impl_->app.name(impl_->program);
     impl_->app.description(std::move(description));
-    impl_->app.set_version_flag("--version", impl_->program + " " PGPULSE_VERSION);
+    impl_->app.set_version_flag("--version", impl_->program + " " + program_version());
     impl_->app
         .add_option("--config", impl_->config_file,
                     "Read options from this file (TOML; keys are the long flags)")

@@ -10,6 +10,9 @@
 
 namespace pgpulse::runtime {
 
+/// Of all programs: "0.1.0".
+std::string program_version();
+
 /// A program's command line, environment and configuration file. Precedence: flag, environment, file,
 /// default. A fault is one line on standard error that names the flag, variable or file and key, and exit
 /// code 2.

@@ -135,6 +135,13 @@ TEST(BadInput, ABadConsulUrlIsRefused) {
     expect_refused("pgpulse-consul-bridge", {"--consul", "ftp://x"}, "--consul");
 }
 
+TEST(BadInput, ABadOwnServiceIsRefused) {
+    expect_refused("pgpulse-consul-bridge", {"--self-service", "a b"}, "--self-service: expected at most 63");
+    expect_refused("pgpulse-consul-bridge", {"--stale-after", "-1"}, "--stale-after");
+    expect_refused("pgpulse-consul-bridge", {"--stale-after", "30", "--self-service", ""},
+                   "--stale-after: expected a --self-service");
+}
+
 TEST(BadInput, BadArgumentsOfTheOperatorsProgramAreRefused) {
     expect_refused("pgpulse", {"status", "Not_A_Name"}, "TARGET: expected a target's name");
     expect_refused("pgpulse", {"status", "--timeout", "0"}, "--timeout: expected seconds from 0.1 to 3600");

@@ -53,6 +53,8 @@ const std::vector<std::string> kPure{
     "consul-bridge/mirror_members",
     "consul-bridge/mirror_reads",
     "consul-bridge/operation",
+    "consul-bridge/pipeline_health",
+    "consul-bridge/self_service",
     "consul-bridge/root_value",
     "consul-bridge/snapshot",
     "consul-bridge/transaction",
