@@ -15,7 +15,7 @@ stretch=2
 targets=5000
 together=1000
 # As many as the bridge has transactions in flight.
-connections=4
+connections=8
 
 # burst COUNT TRANSITION: seconds from the first write into the bucket until Consul has all of them.
 burst() {

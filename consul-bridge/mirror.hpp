@@ -92,7 +92,7 @@ class Mirror {
         /// This bridge's among those that `members` names.
         std::string id = "bridge";
         std::string kv_prefix = "health/";
-        std::size_t transactions_in_flight = 4;
+        std::size_t transactions_in_flight = 8;
         std::chrono::milliseconds reconcile_interval{60'000};
         Compat compat = Compat::none;
         bool keep_removed = false;  // a removed target stays in Consul as it was last written

@@ -100,7 +100,7 @@ TEST(BridgeMirrorRules, ATargetIsInOneRequestAtATimeAndWholeInATransaction) {
     EXPECT_EQ(s.status("db19"), "critical");
 }
 
-TEST(BridgeMirrorRules, AtMostFourTransactionsAreUnderWay) {
+TEST(BridgeMirrorRules, TransactionsUnderWayAreBounded) {
     Stage s;
     s.settle();
     for (int i = 0; i < 200; ++i) {
@@ -109,7 +109,7 @@ TEST(BridgeMirrorRules, AtMostFourTransactionsAreUnderWay) {
         s.observe(name, Health::up, 1);
     }
     s.step();
-    EXPECT_EQ(s.transactions.size(), 4);
+    EXPECT_EQ(s.transactions.size(), Mirror::Settings{}.transactions_in_flight);
     s.settle();
     EXPECT_EQ(s.pending(), 0);
 }
