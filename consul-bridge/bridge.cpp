@@ -5,6 +5,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <malloc.h>
+
 #include <algorithm>
 
 namespace pgpulse::consul_bridge {
@@ -29,6 +31,11 @@ constexpr milliseconds kOldestShown{1000};
 /// Lines about targets: so many in such a time, and then the number of those kept back.
 constexpr std::size_t kLinesAtOnce = 50;
 constexpr milliseconds kLinesWindow{10'000};
+/// What a read of everything took is to be given back. By default glibc keeps more the more it was once asked for, and in
+/// a heap for each of the threads that read.
+constexpr int kHeaps = 2;
+constexpr int kKeptHeapBytes = 1 << 20;
+constexpr std::size_t kManyTargets = 1000;
 
 contract::WallTime wall_time(std::int64_t microseconds) {
     return contract::WallTime{std::chrono::microseconds{microseconds}};
@@ -48,6 +55,9 @@ Bridge::Bridge(Options options)
       state_lines_(kLineInterval) {}
 
 int Bridge::run() {
+    mallopt(M_ARENA_MAX, kHeaps);
+    mallopt(M_MMAP_THRESHOLD, kKeptHeapBytes);
+    mallopt(M_TRIM_THRESHOLD, kKeptHeapBytes);
     turned_at_.store(mono_now().time_since_epoch().count());
     auto connection = nats::Connection::open(options_.common.nats);
     if (!connection) {
@@ -299,7 +309,10 @@ void Bridge::handle(Event& event, Mono now) {
         mirror_.finished(ended->id, ended->outcome, now);
     } else if (auto* read = std::get_if<ReadEnded>(&event)) {
         if (read->snapshot) {
+            const bool large = read->snapshot->size() >= kManyTargets;
             mirror_.read(read->id, std::move(*read->snapshot), now);
+            // It has left the heap full of holes.
+            if (large) pool_->run([](ConsulClient&) { malloc_trim(0); });
         } else {
             mirror_.read_failed(read->id, read->snapshot.error(), now);
         }
