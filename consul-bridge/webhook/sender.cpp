@@ -25,6 +25,8 @@ constexpr milliseconds kAgain{250};
 constexpr milliseconds kTick{100};
 constexpr milliseconds kNothingToPost{1000};
 constexpr milliseconds kLook{1000};
+/// Whoever stood still for so long waits until it is known whether its word on who is alive still stands.
+constexpr milliseconds kStandstill{1000};
 /// What is on its way when another bridge takes over: as long as that one waits.
 constexpr milliseconds kGrace = Sender::kHandover;
 constexpr milliseconds kLastGrace{300};
@@ -350,6 +352,8 @@ void Sender::put_cursor() {
 
 void Sender::post() {
     std::uniform_real_distribution<double> jitter{0, 1};
+    Mono turned = mono_now();
+    milliseconds waits{0};  // at most, in the turn before
     for (;;) {
         std::vector<Queue::Post> posts;
         milliseconds patience = kNothingToPost;
@@ -357,8 +361,10 @@ void Sender::post() {
             const std::lock_guard lock{mutex_};
             if (ended_) return;
             if (std::exchange(abort_, false)) poster_.abort();
-            if (posting_ && chosen()) {
-                const Mono now = mono_now();
+            const Mono now = mono_now();
+            const bool stood_still = now - std::exchange(turned, now) > waits + kStandstill;
+            if (stood_still) patience = kTick;
+            if (!stood_still && posting_ && chosen()) {
                 posts = queue_.step(now);
                 patience = kTick;
                 if (const auto next = queue_.next_step()) {
@@ -372,6 +378,7 @@ void Sender::post() {
             else
                 settled_.notify_all();
         }
+        waits = patience;
         for (Queue::Post& each : posts) poster_.start(std::move(each));
         if (const auto line = poster_.take_fault())
             spdlog::warn("webhook {}: {}: sending the headers that it held before", endpoint_.name, *line);

@@ -305,6 +305,25 @@ TEST_F(BridgeWebhook, IsTakenOverFromABridgeThatIsKilled) {
     expect_complete();
 }
 
+TEST_F(BridgeWebhook, IsTakenOverFromABridgeThatIsStopped) {
+    start_two();
+    write(50);
+    expect_complete();
+    const std::string poster = counted(*bridges["b1"], "delivered") > 0 ? "b1" : "b2";
+    Daemon& other = *bridges[poster == "b1" ? "b2" : "b1"];
+    write(50);
+    bridges[poster]->process().stop();
+    write(50);
+    expect_complete();
+    EXPECT_GT(counted(other, "delivered"), 0);
+    bridges[poster]->process().cont();
+    write(50);
+    expect_complete();
+    EXPECT_TRUE(wait_until([&] { return other.metric("pgpulse_bridge_members") == 2; })) << logs();
+    write(50);
+    expect_complete();
+}
+
 TEST_F(BridgeWebhook, IsHandedOverInOrderAtTheEndOfABridge) {
     start_two();
     write(50);

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <mutex>
-#include <set>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -30,6 +29,7 @@ WebhookReceiver::Event event_of(const httplib::Request& request) {
     const auto json = nlohmann::json::parse(request.body, nullptr, false);
     if (!json.is_object()) return event;
     event.id = json.value("id", "");
+    event.sequence = json.value("sequence", "");
     event.subject = json.value("subject", "");
     if (json.contains("data")) event.transition = json["data"].value("transition", std::uint64_t{0});
     return event;
@@ -110,11 +110,13 @@ std::vector<WebhookReceiver::Event> WebhookReceiver::events() const {
 
 std::map<std::string, std::vector<std::uint64_t>> WebhookReceiver::stories() const {
     std::map<std::string, std::vector<std::uint64_t>> stories;
-    std::set<std::string> seen;
+    std::map<std::string, std::string> newest;
     const std::lock_guard lock{impl_->mutex};
     for (const Event& event : impl_->events) {
-        if (event.status / 100 == 2 && seen.insert(event.id).second)
-            stories[event.subject].push_back(event.transition);
+        std::string& before = newest[event.subject];
+        if (event.status / 100 != 2 || event.sequence <= before) continue;
+        before = event.sequence;
+        stories[event.subject].push_back(event.transition);
     }
     return stories;
 }

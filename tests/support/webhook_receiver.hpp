@@ -19,6 +19,7 @@ class WebhookReceiver {
         std::map<std::string, std::string> headers;  // names in lower case
         std::string body;
         std::string id;                // of the CloudEvent
+        std::string sequence;          // likewise
         std::string subject;           // likewise
         std::uint64_t transition = 0;  // of its state; 0: a removal
         int status = 0;                // that it was answered with
@@ -50,7 +51,8 @@ class WebhookReceiver {
     [[nodiscard]] std::string url() const;
     /// What was posted, in the order of its arrival, whatever the answer.
     [[nodiscard]] std::vector<Event> events() const;
-    /// The transitions that were answered with 2xx, by target, each once: the first time that its id came.
+    /// The transitions that were answered with 2xx, by target, each once, as docs/webhooks.md tells receivers: an event
+    /// whose `sequence` is not greater than those of its subject before it is left out.
     [[nodiscard]] std::map<std::string, std::vector<std::uint64_t>> stories() const;
     /// How many events there were.
     [[nodiscard]] std::size_t count() const;
