@@ -36,7 +36,7 @@ requirements() {
             echo nats-server:nats-server '/usr/lib/postgresql/*/bin/initdb:postgresql' \
                 dig:bind9-dnsutils curl:curl jq:jq
             ;;
-        test) echo ip:iproute2 pgbouncer:pgbouncer libgtest-dev libgmock-dev librapidcheck-dev ;;
+        test) echo ip:iproute2 pgbouncer:pgbouncer haproxy:haproxy libgtest-dev libgmock-dev librapidcheck-dev ;;
         lint) echo clang-format-19:clang-format-19 clang-tidy-19:clang-tidy-19 shellcheck:shellcheck git:git ;;
         *) die "unknown group \"$1\"; expected build, run, test or lint" 2 ;;
     esac
@@ -117,10 +117,10 @@ install_packages() {
     apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" </dev/null >"$log" 2>&1 ||
         die "apt-get could not install $*: $(reason)"
     for package in "$@"; do
-        # Their units are enabled by default and would take ports 4222 and 6432 at the next boot. (The helper does
+        # Their units are enabled by default and would take ports at the next boot. (The helper does
         # nothing unless it believes to be called by the package's own scripts.)
         case $package in
-            nats-server | pgbouncer)
+            nats-server | pgbouncer | haproxy)
                 DPKG_MAINTSCRIPT_PACKAGE=$package deb-systemd-helper disable "$package.service" >/dev/null 2>&1 || true
                 ;;
         esac

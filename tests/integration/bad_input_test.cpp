@@ -1,3 +1,4 @@
+#include "tests/support/certificate_authority.hpp"
 #include "tests/support/daemons.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/tcp_peer.hpp"
@@ -140,6 +141,69 @@ TEST(BadInput, ABadOwnServiceIsRefused) {
     expect_refused("pgpulse-consul-bridge", {"--stale-after", "-1"}, "--stale-after");
     expect_refused("pgpulse-consul-bridge", {"--stale-after", "30", "--self-service", ""},
                    "--stale-after: expected a --self-service");
+}
+
+TEST(BadInput, AFileForConsulThatCannotBeUsedIsNamedWithItsFlagAndVariable) {
+    const support::CertificateAuthority authority;
+    const auto mine = authority.issue("mine");
+    const auto other = authority.issue("other");
+    const support::TempDir folder;
+    const auto file = [&folder](const char* name, const char* text) {
+        std::ofstream{folder / name} << text;
+        return (folder / name).string();
+    };
+    const std::string text = file("text", "-----BEGIN NONSENSE-----\n");
+    const std::string empty = file("empty", " \n");
+    const std::string two = file("two", "hunter2\nhunter3\n");
+    const std::string absent = (folder / "absent").string();
+    const std::string locked = (folder / "locked.key").string();
+    ASSERT_EQ(support::run_to_end({"openssl", "ec", "-in", mine.key.string(), "-aes256", "-passout",
+                                   "pass:hunter2", "-out", locked})
+                  .exit_code,
+              0);
+    std::filesystem::create_directory(folder / "folder");
+    const std::string in_folder = (folder / "folder").string();
+    struct Case {
+        Arguments arguments;
+        std::string text;
+    };
+    const Case cases[] = {
+        {{"--consul-ca-file", absent}, "--consul-ca-file (CONSUL_CACERT): cannot read '" + absent + "'"},
+        {{"--consul-ca-file", in_folder}, "--consul-ca-file (CONSUL_CACERT): cannot read"},
+        {{"--consul-ca-file", text}, "'" + text + "' holds no certificate: expected a PEM file"},
+        {{"--consul-ca-file", mine.key.string()}, "holds no certificate: expected a PEM file"},
+        {{"--consul-ca-path", absent}, "--consul-ca-path (CONSUL_CAPATH): cannot read '" + absent + "'"},
+        {{"--consul-ca-path", in_folder}, "expected PEM files with certificates in '" + in_folder + "'"},
+        {{"--consul-client-cert", mine.certificate.string()},
+         "--consul-client-cert (CONSUL_CLIENT_CERT): expected also --consul-client-key (CONSUL_CLIENT_KEY)"},
+        {{"--consul-client-key", mine.key.string()},
+         "--consul-client-key (CONSUL_CLIENT_KEY): expected also --consul-client-cert"},
+        {{"--consul-client-cert", text, "--consul-client-key", mine.key.string()},
+         "'" + text + "' holds no certificate"},
+        {{"--consul-client-cert", mine.certificate.string(), "--consul-client-key", text},
+         "'" + text + "' holds no private key"},
+        {{"--consul-client-cert", mine.certificate.string(), "--consul-client-key", other.key.string()},
+         "the key in '" + other.key.string() + "' does not belong to the certificate in '" +
+             mine.certificate.string() + "'"},
+        {{"--consul-client-cert", mine.certificate.string(), "--consul-client-key", locked},
+         "'" + locked + "': expected a key without a passphrase"},
+        {{"--consul-token-file", absent},
+         "--consul-token-file (CONSUL_HTTP_TOKEN_FILE): cannot read '" + absent + "'"},
+        {{"--consul-token-file", in_folder}, "--consul-token-file (CONSUL_HTTP_TOKEN_FILE): cannot read"},
+        {{"--consul-token-file", empty}, "'" + empty + "': expected a token, found nothing"},
+        {{"--consul-token-file", two}, "'" + two + "': expected a token: one word of visible characters"},
+        {{"--consul-tls-server-name", "a b"}, "--consul-tls-server-name: expected letters"},
+        {{"--consul-token", "hunter2"}, "--consul-token"},
+    };
+    for (const Case& c : cases) {
+        expect_refused("pgpulse-consul-bridge", c.arguments, c.text);
+        EXPECT_EQ(run("pgpulse-consul-bridge", c.arguments).err.find("hunter3"), std::string::npos);
+    }
+    expect_refused("pgpulse-consul-bridge", {}, "CONSUL_HTTP_TOKEN: expected a token: one word",
+                   {{"CONSUL_HTTP_TOKEN", "hunter2 hunter3"}});
+    expect_refused("pgpulse-consul-bridge", {}, "CONSUL_HTTP_SSL_VERIFY: expected true or false, found 'no'",
+                   {{"CONSUL_HTTP_SSL_VERIFY", "no"}});
+    expect_refused("pgpulse-consul-bridge", {}, "cannot read '" + absent + "'", {{"CONSUL_CACERT", absent}});
 }
 
 TEST(BadInput, BadArgumentsOfTheOperatorsProgramAreRefused) {

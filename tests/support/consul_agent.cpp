@@ -48,10 +48,23 @@ std::string consul_program() {
     throw std::runtime_error("no consul on PATH, and PGPULSE_CONSUL does not name one");
 }
 
-ConsulAgent::ConsulAgent(ConsulAgentOptions options)
-    : token_(std::move(options.token)), http_port_(free_port()), dns_port_(free_port()) {
+ConsulAgent::ConsulAgent(ConsulAgentOptions options) : ConsulAgent(std::move(options), Launch{}) {
+    wait_until_ready();
+}
+
+std::unique_ptr<ConsulAgent> ConsulAgent::launched(ConsulAgentOptions options) {
+    return std::unique_ptr<ConsulAgent>{new ConsulAgent{std::move(options), Launch{}}};
+}
+
+ConsulAgent::ConsulAgent(ConsulAgentOptions options, Launch)
+    : token_(std::move(options.token)),
+      servers_(options.servers),
+      server_port_(free_port()),
+      serf_port_(free_port()),
+      http_port_(free_port()),
+      dns_port_(free_port()) {
     nlohmann::json config = {
-        {"node_name", "agent"},
+        {"node_name", options.node_name},
         {"data_dir", (folder_ / "data").string()},
         {"log_level", "info"},
         {"disable_update_check", true},
@@ -61,31 +74,44 @@ ConsulAgent::ConsulAgent(ConsulAgentOptions options)
         {"ports",
          {{"http", http_port_},
           {"dns", dns_port_},
-          {"server", free_port()},
-          {"serf_lan", free_port()},
-          {"serf_wan", free_port()},
+          {"server", server_port_},
+          {"serf_lan", serf_port_},
+          {"serf_wan", servers_ == 1 ? free_port() : -1},
           {"grpc", -1}}},
     };
     if (opens_grpc_tls_by_default(consul_program())) {
         config["ports"]["grpc_tls"] = -1;
     }
+    for (const auto port : options.join) config["retry_join"].push_back("127.0.0.1:" + std::to_string(port));
+    if (!options.join.empty()) config["retry_interval"] = "1s";
     std::filesystem::create_directory(folder_ / "config");
     std::ofstream{folder_ / "config/agent.json"} << config;
     if (!options.extra_config.empty()) {
         std::ofstream{folder_ / "config/extra.json"} << options.extra_config;
     }
-    start();
+    launch();
 }
 
 void ConsulAgent::start() {
     if (process_) {
         return;
     }
+    launch();
+    wait_until_ready();
+}
+
+void ConsulAgent::launch() {
+    std::vector<std::string> command{consul_program(), "agent", "-bind=127.0.0.1", "-client=127.0.0.1",
+                                     "-config-dir=" + (folder_ / "config").string()};
+    if (servers_ > 0) {
+        command.emplace_back("-server");
+        command.push_back("-bootstrap-expect=" + std::to_string(servers_));
+    }
     process_ = std::make_unique<Process>(
-        std::vector<std::string>{consul_program(), "agent", "-server", "-bootstrap-expect=1",
-                                 "-bind=127.0.0.1", "-client=127.0.0.1",
-                                 "-config-dir=" + (folder_ / "config").string()},
-        ProcessOptions{.working_directory = folder_.path(), .log_file = folder_ / "consul.log"});
+        command, ProcessOptions{.working_directory = folder_.path(), .log_file = folder_ / "consul.log"});
+}
+
+void ConsulAgent::wait_until_ready() {
     wait_ready(*process_, "consul", [this] {
         const auto leader = get("/v1/status/leader");
         return leader.status == 200 && leader.body != "\"\"" &&
@@ -132,12 +158,13 @@ std::string ConsulAgent::log() const {
     return text.str();
 }
 
-HttpResponse ConsulAgent::request(std::string_view path, std::optional<std::string_view> body) const {
+HttpResponse ConsulAgent::request(const std::string& token, std::string_view path,
+                                  std::optional<std::string_view> body) const {
     static std::once_flag initialised;
     std::call_once(initialised, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
     const std::unique_ptr<CURL, CurlDeleter> handle{curl_easy_init()};
     const std::unique_ptr<curl_slist, CurlDeleter> headers{
-        token_.empty() ? nullptr : curl_slist_append(nullptr, ("X-Consul-Token: " + token_).c_str())};
+        token.empty() ? nullptr : curl_slist_append(nullptr, ("X-Consul-Token: " + token).c_str())};
     HttpResponse response{0, {}};
     const std::string upload{body.value_or("")};
     curl_easy_setopt(handle.get(), CURLOPT_URL, (http_url() + std::string{path}).c_str());
@@ -159,10 +186,19 @@ HttpResponse ConsulAgent::request(std::string_view path, std::optional<std::stri
     return response;
 }
 
-HttpResponse ConsulAgent::get(std::string_view path) const { return request(path, std::nullopt); }
+HttpResponse ConsulAgent::get(std::string_view path) const { return request(token_, path, std::nullopt); }
 
 HttpResponse ConsulAgent::put(std::string_view path, std::string_view body) const {
-    return request(path, body);
+    return request(token_, path, body);
+}
+
+HttpResponse ConsulAgent::get_as(const std::string& token, std::string_view path) const {
+    return request(token, path, std::nullopt);
+}
+
+HttpResponse ConsulAgent::put_as(const std::string& token, std::string_view path,
+                                 std::string_view body) const {
+    return request(token, path, body);
 }
 
 std::optional<std::string> ConsulAgent::kv_get_raw(std::string_view key) const {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pgpulse::support {
 
@@ -19,6 +20,11 @@ struct ConsulAgentOptions {
     std::string extra_config = {};
     /// Sent as X-Consul-Token with every request of this fixture; empty: none.
     std::string token = {};
+    std::string node_name = "agent";
+    /// A server of a cluster of so many; 0: a client.
+    int servers = 1;
+    /// The Serf ports of those of its cluster that it looks for.
+    std::vector<std::uint16_t> join = {};
 };
 
 struct HttpResponse {
@@ -27,7 +33,7 @@ struct HttpResponse {
     std::string body;
 };
 
-/// A real Consul agent, the only server of its datacenter, at 127.0.0.1.
+/// A real Consul agent at 127.0.0.1, unless told otherwise the only server of its datacenter.
 /// Its ports and its data stay the same over restarts.
 class ConsulAgent {
   public:
@@ -35,8 +41,13 @@ class ConsulAgent {
     /// there.
     explicit ConsulAgent(ConsulAgentOptions options = {});
 
-    /// Starts it and waits until it leads and answers a consistent read. Nothing to do when it runs.
+    /// Starts it and waits until it knows a leader and answers a consistent read. Nothing to do when it runs.
     void start();
+    /// Starts it without waiting, where others have to run for it to get ready.
+    void launch();
+    void wait_until_ready();
+    /// A server of several, which is ready only together with the others: it is launched, not waited for.
+    [[nodiscard]] static std::unique_ptr<ConsulAgent> launched(ConsulAgentOptions options);
     /// SIGTERM, and waits for the end; it does not leave its cluster.
     void stop();
     /// SIGKILL, and waits for the end.
@@ -47,6 +58,8 @@ class ConsulAgent {
     void wipe();
 
     [[nodiscard]] std::uint16_t http_port() const { return http_port_; }
+    [[nodiscard]] std::uint16_t serf_port() const { return serf_port_; }
+    [[nodiscard]] std::uint16_t server_port() const { return server_port_; }
     [[nodiscard]] std::uint16_t dns_port() const { return dns_port_; }
     /// http://127.0.0.1:PORT
     [[nodiscard]] std::string http_url() const;
@@ -58,6 +71,10 @@ class ConsulAgent {
     /// `path` begins with a slash: "/v1/catalog/nodes".
     [[nodiscard]] HttpResponse get(std::string_view path) const;
     [[nodiscard]] HttpResponse put(std::string_view path, std::string_view body) const;
+    /// With another token than the fixture's.
+    [[nodiscard]] HttpResponse get_as(const std::string& token, std::string_view path) const;
+    [[nodiscard]] HttpResponse put_as(const std::string& token, std::string_view path,
+                                      std::string_view body) const;
     /// The bytes stored at `key`, nullopt when there is no such key.
     /// Throws std::runtime_error when Consul does not answer that question.
     [[nodiscard]] std::optional<std::string> kv_get_raw(std::string_view key) const;
@@ -68,10 +85,16 @@ class ConsulAgent {
                                                           std::string_view node = {}) const;
 
   private:
-    [[nodiscard]] HttpResponse request(std::string_view path, std::optional<std::string_view> body) const;
+    struct Launch {};
+    ConsulAgent(ConsulAgentOptions options, Launch);
+    [[nodiscard]] HttpResponse request(const std::string& token, std::string_view path,
+                                       std::optional<std::string_view> body) const;
 
     TempDir folder_;
     std::string token_;
+    int servers_;
+    std::uint16_t server_port_;
+    std::uint16_t serf_port_;
     std::uint16_t http_port_;
     std::uint16_t dns_port_;
     std::unique_ptr<Process> process_;
