@@ -167,7 +167,7 @@ TEST_F(BridgeConsulTrouble, ManyTargetsFlipTogetherAndAWatchSeesThemAll) {
     start_bridge();
     const support::ConsulWatch watch{consul.http_url(), {"-type=keyprefix", "-prefix=health/"}};
     ASSERT_TRUE(wait_until([&] {
-        return bridge->metric("pgpulse_bridge_targets") == kTargets &&
+        return bridge->metric("pgpulse_bridge_operations_total") == kTargets * 4 &&
                bridge->metric("pgpulse_bridge_pending_targets") == 0;
     })) << bridge->log();
 

@@ -74,7 +74,8 @@ class BridgeMembers : public testing::Test {
         if (right != kTargets) return false;
         for (const auto& [name, revision] : revisions) {
             const auto raw = consul.kv_get_raw("health/" + name);
-            if (!raw || json::parse(*raw)["revision"] != revision) return false;
+            const json value = raw ? json::parse(*raw, nullptr, false) : json{};
+            if (!value.is_object() || value.value("revision", std::uint64_t{0}) != revision) return false;
         }
         return true;
     }

@@ -239,6 +239,8 @@ TEST_F(BridgeMirror, ATargetRemovedWhileTheBridgeWasDownIsDeregisteredAtItsStart
 TEST_F(BridgeMirror, ALaterRevisionOfTheSameBucketInConsulStands) {
     bucket.define(a_definition("db1"));
     const auto revision = bucket.state(a_state("db1", Health::up));
+    // The bucket holds that revision, as far as NATS says: of another key.
+    bucket.state(a_state("db2", Health::up));
     const json ahead{{"v", 1},
                      {"target", "db1"},
                      {"epoch", contract::to_rfc3339(bucket.epoch("health"))},

@@ -117,7 +117,8 @@ class BridgeOutage : public testing::Test {
             const char* status = state.health == Health::up     ? "passing"
                                  : state.health == Health::down ? "critical"
                                                                 : "warning";
-            return raw && json::parse(*raw)["revision"] == state.revision &&
+            const json value = raw ? json::parse(*raw, nullptr, false) : json{};
+            return value.is_object() && value.value("revision", std::uint64_t{0}) == state.revision &&
                    statuses[name + "-isready"] == status;
         });
     }
@@ -177,7 +178,7 @@ class BridgeOutage : public testing::Test {
             EXPECT_EQ(times(trouble.over, bridge->log()), 1) << bridge->log();
         }
         EXPECT_EQ(ledger.faults(), std::vector<std::string>{});
-        EXPECT_GT(ledger.changes(), 0);
+        EXPECT_TRUE(wait_until([&] { return ledger.changes() > 0; }));
     }
 };
 

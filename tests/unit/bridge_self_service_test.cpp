@@ -78,7 +78,9 @@ TEST(BridgeSelfService, KnowsWhoseTheIdIs) {
 TEST(BridgeSelfService, KnowsWhetherAnotherBridgeCarriesOn) {
     const SelfService service = a_service();
     const json own = an_instance("carrier-bridge-1", "health/", {"passing", "critical"});
-    const auto read = [&](const json& instances) { return read_others(service, 200, instances.dump()); };
+    const auto read = [&](const std::vector<json>& instances) {
+        return read_others(service, 200, json(instances).dump());
+    };
     EXPECT_EQ(read({own}), false);
     EXPECT_EQ(read({own, an_instance("carrier-bridge-2", "health/", {"passing", "passing"})}), true);
     EXPECT_EQ(read({an_instance("carrier-bridge-2", "health/", {"passing"}), own}), true);
@@ -95,8 +97,8 @@ TEST(BridgeSelfService, AnAnswerThatDoesNotShowThisBridgeTellsNothing) {
     ASSERT_FALSE(hidden);
     EXPECT_NE(hidden.error().find("node_prefix \"\" { policy = \"read\" }"), std::string::npos)
         << hidden.error();
-    EXPECT_FALSE(
-        read_others(service, 200, json{an_instance("carrier-bridge-2", "health/", {"passing"})}.dump()));
+    EXPECT_FALSE(read_others(service, 200,
+                             json::array({an_instance("carrier-bridge-2", "health/", {"passing"})}).dump()));
     EXPECT_FALSE(read_others(service, 200, "no JSON"));
     EXPECT_EQ(read_others(service, 500, "no leader").error(), "HTTP 500: no leader");
 }
