@@ -27,7 +27,8 @@ void Mirror::members(std::vector<std::string> bridges, Mono now) {
         }
         gained = true;
         t.hearsay = true;
-        t.touched = last_request_;
+        // A first read under way counts all the same: nothing is known without it, and it is followed by another.
+        if (read_once_) t.touched = last_request_;
         examine(t);
     }
     // What was read last may be a whole interval old.
@@ -51,9 +52,8 @@ void Mirror::mark_stale(std::optional<Stale> stale, Mono now) {
 }
 
 void Mirror::read_soon(Mono now) {
-    if (!read_once_) return;
-    reconcile_at_ = std::min(reconcile_at_, now);
     read_again_ = everything_.has_value();
+    if (read_once_) reconcile_at_ = std::min(reconcile_at_, now);
 }
 
 void Mirror::ask_bucket(Mono now) {

@@ -47,6 +47,19 @@ TEST(BridgeMirrorMembers, WhoeverDoesNotServeYetWritesNothing) {
     EXPECT_EQ(s.mirror.counters().owned, 40);
 }
 
+TEST(BridgeMirrorMembers, WhoeverComesToServeDuringTheFirstReadWritesOnceItIsDone) {
+    Stage s;
+    s.mirror.members({}, s.now);
+    s.define("db1");
+    s.observe("db1", Health::up, 1);
+    s.step();
+    ASSERT_EQ(s.full_reads.size(), 1);
+    s.mirror.members({"bridge"}, s.now);
+    s.settle();
+    EXPECT_EQ(s.status("db1"), "passing");
+    EXPECT_EQ(s.mirror.counters().reconciles, 2);
+}
+
 TEST(BridgeMirrorMembers, EachTargetIsOneBridgesAlone) {
     Stage a{"a"};
     Stage b{"b"};
