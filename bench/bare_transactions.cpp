@@ -39,6 +39,7 @@ json list(ConsulHttp& consul, const std::string& path) {
 
 std::vector<std::string> in_transactions(const std::vector<json>& operations) {
     std::vector<std::string> bodies;
+    bodies.reserve(operations.size() / kOperations + 1);
     for (std::size_t i = 0; i < operations.size(); ++i) {
         if (i % kOperations == 0) bodies.emplace_back();
         bodies.back() += (i % kOperations == 0 ? "[" : ",") + operations[i].dump();
@@ -50,6 +51,7 @@ std::vector<std::string> in_transactions(const std::vector<json>& operations) {
 void send(const std::string& url, const std::vector<std::string>& bodies, long connections) {
     std::atomic<std::size_t> next{0};
     std::vector<std::thread> threads;
+    threads.reserve(static_cast<std::size_t>(connections));
     for (long i = 0; i < connections; ++i) {
         threads.emplace_back([&] {
             ConsulHttp consul{url};

@@ -43,6 +43,11 @@ service "pgpulse-consul-bridge" {
   policy = "write"
 }
 
+# With --stale-after the bridge asks Consul whether another bridge carries on, whichever agent that one talks to. Without
+# this it marks nothing as stale while it does not hear itself on NATS, and says so:
+#
+#   node_prefix "" { policy = "read" }
+
 # With --compat consul-postgres also the key at the root of each target:
 #
 #   key "orders-db" { policy = "write" }

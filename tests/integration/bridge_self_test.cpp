@@ -1,3 +1,4 @@
+#include "tests/support/bucket_author.hpp"
 #include "tests/support/consul_agent.hpp"
 #include "tests/support/consul_watch.hpp"
 #include "tests/support/daemons.hpp"
@@ -271,6 +272,25 @@ TEST_F(BridgeStale, OnceNoAggregatorWasAliveForThatLongAndUntilOneIs) {
     aggregator->start();
     EXPECT_TRUE(becomes(*bridge, false)) << told();
     EXPECT_EQ(times("targets are stale since", bridge->log()), 1) << bridge->log();
+}
+
+TEST_F(BridgeStale, TargetsWarnInCheckAndValueAndSayWhatIsKnownOnceSomebodyKnows) {
+    support::BucketAuthor bucket{nats.url()};
+    bucket.define(support::a_definition("db1"));
+    bucket.state(support::a_state("db1", contract::Health::up));
+    bridge = a_bridge("bridge-1", stale_soon);
+    const auto value = [&] {
+        const auto raw = consul.kv_get_raw("health/db1");
+        return raw ? json::parse(*raw) : json::object();
+    };
+    ASSERT_TRUE(wait_until([&] { return value().contains("stale_since"); }, kDeadline)) << told();
+    EXPECT_EQ(value()["state"], "up");
+    EXPECT_EQ(consul.check_status("db1-isready"), "warning");
+    EXPECT_NE(consul.get("/v1/health/node/db1").body.find("no aggregator is alive; last known: up since"),
+              std::string::npos);
+    start_aggregator();
+    EXPECT_TRUE(wait_until([&] { return !value().contains("stale_since"); }, kDeadline)) << told();
+    EXPECT_EQ(consul.get("/v1/health/node/db1").body.find("stale since"), std::string::npos);
 }
 
 TEST_F(BridgeStale, OneThatIsCutOffFromNatsLeavesAllToTheOther) {

@@ -113,6 +113,11 @@ void ConsulAgent::launch() {
 
 void ConsulAgent::wait_until_ready() {
     wait_ready(*process_, "consul", [this] {
+        // A client agent may limit how often its server is asked; whom it has joined it knows itself.
+        if (servers_ == 0) {
+            const auto members = nlohmann::json::parse(get("/v1/agent/members").body, nullptr, false);
+            return members.is_array() && members.size() > 1;
+        }
         const auto leader = get("/v1/status/leader");
         return leader.status == 200 && leader.body != "\"\"" &&
                get("/v1/catalog/nodes?consistent").status == 200;
