@@ -28,5 +28,6 @@ int main(int argc, char** argv) {
     to.sin_port = htons(static_cast<std::uint16_t>(std::atoi(argv[1])));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     const int udp = socket(AF_INET, SOCK_DGRAM, 0);
+    if (udp < 0) return 1;
     return sendto(udp, text.data(), size, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to) < 0 ? 1 : 0;
 }
