@@ -26,7 +26,7 @@ SelfRegistration::SelfRegistration(const ConsulOptions& consul, SelfService serv
 SelfRegistration::~SelfRegistration() {
     leave();
     std::vector<int> done;
-    done_.take_until(done, *leaving_since_ + kLeaveAtMost);
+    done_.take_until(done, leaving_since_.value_or(mono_now()) + kLeaveAtMost);
     client_.abort();
     thread_.join();
 }
@@ -53,14 +53,13 @@ void SelfRegistration::run() {
             report_ = std::get<Report>(std::move(event));
         }
         next = mono_now() + kBeat;
-        if (report_) keep();
+        if (report_) keep(*report_);
     }
 }
 
-void SelfRegistration::keep() {
-    const OwnCheck check =
-        check_of_loop(report_->check, events_.turned_at(), mono_now(), runtime::wall_now());
-    Done done = told_ ? renew(check) : begin(check);
+void SelfRegistration::keep(const Report& report) {
+    const OwnCheck check = check_of_loop(report.check, events_.turned_at(), mono_now(), runtime::wall_now());
+    Done done = told_ ? renew(*told_, check) : begin(check);
     if (told_ && done && done->answered) {
         // The agent was wiped, or let the service go.
         told_.reset();
@@ -68,13 +67,13 @@ void SelfRegistration::keep() {
     }
     if (!done) told_ = check;
     say(done);
-    if (!done && report_->asks_for_others) ask_for_others();
+    if (!done && report.asks_for_others) ask_for_others();
 }
 
-SelfRegistration::Done SelfRegistration::renew(const OwnCheck& check) {
+SelfRegistration::Done SelfRegistration::renew(const OwnCheck& told, const OwnCheck& check) {
     if (auto fault = put_check(check)) return fault;
     // Words that come without another status the agent keeps to itself for minutes, unless it is registered again.
-    const bool words_alone = told_->passing == check.passing && told_->output != check.output;
+    const bool words_alone = told.passing == check.passing && told.output != check.output;
     return words_alone ? put_service(check) : std::nullopt;
 }
 

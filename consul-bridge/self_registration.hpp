@@ -57,8 +57,8 @@ class SelfRegistration {
     using Done = std::optional<Fault>;  // empty: it is done
 
     void run();
-    void keep();
-    [[nodiscard]] Done renew(const OwnCheck& check);
+    void keep(const Report& report);
+    [[nodiscard]] Done renew(const OwnCheck& told, const OwnCheck& check);
     [[nodiscard]] Done begin(const OwnCheck& check);
     [[nodiscard]] Done why_not_ours();
     [[nodiscard]] Done put_service(const OwnCheck& check);

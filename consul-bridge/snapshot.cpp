@@ -24,7 +24,7 @@ void add_root(const std::string& target, const Entry& entry, Snapshot& to) {
 }
 
 void add_value(const Entry& entry, std::string_view prefix, Snapshot& to) {
-    const std::string key = entry.text("Key");
+    const std::string& key = entry.text("Key");
     if (contract::is_target_name(key)) add_root(key, entry, to);
     if (!key.starts_with(prefix)) return;
     const std::string target = key.substr(prefix.size());
@@ -46,7 +46,7 @@ void add_node(const Entry& entry, Snapshot& to) {
 }
 
 void add_service(const Entry& entry, Snapshot& to) {
-    const std::string target = entry.text("ID");
+    const std::string& target = entry.text("ID");
     if (!contract::is_target_name(target)) return;
     Service service;
     service.name = entry.text("Service");
@@ -58,7 +58,7 @@ void add_service(const Entry& entry, Snapshot& to) {
 }
 
 void add_check(const Entry& entry, Snapshot& to) {
-    const std::string target = entry.text("Node");
+    const std::string& target = entry.text("Node");
     Check check;
     check.id = entry.text("CheckID");
     if (!contract::is_target_name(target) || !is_check_of(target, check.id)) return;
