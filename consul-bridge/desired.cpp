@@ -62,13 +62,13 @@ std::string listed(const std::vector<std::string>& names) {
 }
 
 /// "is primary, and db2 claims to be as well; expected replica"
-std::string role_in_words(contract::Role expected, const contract::State& state) {
-    std::string text = "is " + std::string{to_string(*state.role)};
+std::string role_in_words(contract::Role role, contract::Role expected, const contract::State& state) {
+    std::string text = "is " + std::string{to_string(role)};
     if (!state.conflicts_with.empty()) {
         text += ", and " + listed(state.conflicts_with) +
                 (state.conflicts_with.size() == 1 ? " claims to be as well" : " claim to be as well");
     }
-    if (*state.role != expected) text += "; expected " + std::string{to_string(expected)};
+    if (role != expected) text += "; expected " + std::string{to_string(expected)};
     return text;
 }
 
@@ -87,7 +87,7 @@ Check role_check(const contract::TargetDefinition& definition, contract::Role ex
         check.output = "the role is not known; expected " + std::string{expected};
     } else {
         check.status = *state.role == expected_role ? kPassing : kCritical;
-        check.output = role_in_words(expected_role, state);
+        check.output = role_in_words(*state.role, expected_role, state);
     }
     return check;
 }

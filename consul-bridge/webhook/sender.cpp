@@ -168,6 +168,7 @@ void Sender::say_how_it_begins(const Resumption& resumption, const std::optional
                          kHistory);
             break;
         case Resumption::Kind::behind:
+            if (!cursor) break;
             spdlog::info("webhook {}: posts transitions after number {} of stream '{}', {} of them at once",
                          endpoint_.name, cursor->at.sequence, kHistory, facts.last - cursor->at.sequence);
             if (facts.first > cursor->at.sequence + 1) {
@@ -285,6 +286,7 @@ bool Sender::open_reader() {
         resumption_.emplace(Cursor{{}, history_, *read, {}}, history_, std::max(facts_.last, read->sequence),
                             false);
     }
+    if (!resumption_) return false;
     auto opened = StreamReader::open(connection_, kHistory, {.sequence = resumption_->first()},
                                      [this] { return chosen() && !stop_.load() && connection_.connected(); });
     if (!opened) {
@@ -301,6 +303,7 @@ bool Sender::open_reader() {
 }
 
 void Sender::take() {
+    if (!resumption_) return;
     const auto target = contract::parse_history_subject(reader_->subject());
     const auto mark = contract::mark_of([this](const char* name) { return reader_->header(name); });
     Place place{reader_->sequence(), {}, 0, {}};
