@@ -72,19 +72,39 @@ std::string connect_to(const std::string& url, const std::string& server_name, s
 }
 
 /// What to do about a TLS failure, for those that curl's words leave open.
-std::string advice(const char* why) {
-    const std::string_view text{why};
-    const auto says = [text](std::string_view part) { return text.find(part) != std::string_view::npos; };
+std::string advice(const std::string& why) {
+    const auto says = [&](std::string_view part) { return why.find(part) != std::string::npos; };
     if (says("subject name")) return " (--consul-tls-server-name says which name its certificate has)";
     if (says("certificate problem"))
         return " (--consul-ca-file or --consul-ca-path says whose certificates to trust)";
     if (says("wrong version number") || says("packet length too long"))
         return " (it seems to speak http, not https)";
-    if (says("alert") && says("certificate")) {
-        return " (it takes no connection without a certificate that it trusts: --consul-client-cert and "
+    return {};
+}
+
+/// Whether the server ended a connection because of the certificate that it was shown, or of none. In TLS 1.3 it can
+/// say so only after the handshake, and whether its alert or the connection's reset is seen first is chance.
+bool is_refused(CURL* easy, CURLcode code, const std::string& why) {
+    const auto says = [&](std::string_view part) { return why.find(part) != std::string::npos; };
+    if (says("alert") && says("certificate")) return true;
+    curl_off_t handshake_ended = 0;  // microseconds since the start; zero where there was none
+    long new_connections = 0;
+    long status = 0;
+    curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &handshake_ended);
+    curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &new_connections);
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    return handshake_ended > 0 && new_connections > 0 && status == 0 &&
+           (code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING);
+}
+
+std::string failure(CURL* easy, CURLcode code, const char* error) {
+    const std::string why = *error != '\0' ? error : curl_easy_strerror(code);
+    if (is_refused(easy, code, why)) {
+        return "it ends the connection (where it asks for a certificate that it trusts: --consul-client-cert "
+               "and "
                "--consul-client-key)";
     }
-    return {};
+    return why + advice(why);
 }
 
 }  // namespace
@@ -116,6 +136,8 @@ ConsulClient::ConsulClient(ConsulOptions options)
                          options_.url.c_str() + std::string_view{"unix://"}.size());
     }
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    // One request at a time: HTTP/2, which Consul offers over TLS, has nothing to add.
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     // The agent is on this machine or in its network.
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, handles_->error);
@@ -217,8 +239,8 @@ ConsulClient::Result ConsulClient::perform(const std::string& path) {
     curl_multi_remove_handle(multi, easy);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, nullptr);
     if (code != CURLE_OK) {
-        const char* why = handles_->error[0] != '\0' ? handles_->error : curl_easy_strerror(code);
-        return tl::unexpected("Consul at " + options_.url + " cannot be reached: " + why + advice(why));
+        return tl::unexpected("Consul at " + options_.url +
+                              " cannot be reached: " + failure(easy, code, handles_->error));
     }
     Reply reply;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &reply.status);
