@@ -28,7 +28,6 @@ constexpr milliseconds kLineInterval{10'000};
 constexpr milliseconds kSettle{4000};
 constexpr milliseconds kFewOutcomes{5};
 constexpr milliseconds kManyOutcomes{50};
-constexpr std::chrono::hours kDay{24};
 
 const std::string kBucketStream = "KV_" + std::string{contract::kStateBucket};
 const std::string kBucketPrefix = "$KV." + std::string{contract::kStateBucket} + ".";

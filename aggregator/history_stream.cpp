@@ -17,7 +17,6 @@ constexpr std::int64_t kAckTimeoutMs = 2000;
 /// Two copiers within this time are known apart by the message id, at other times by the place of the message. So it
 /// may be short, and has to be: an id that the server still knows of a message that was purged keeps its copy out.
 constexpr std::chrono::nanoseconds kDuplicates = std::chrono::seconds{10};
-constexpr std::chrono::hours kDay{24};
 
 std::uint64_t expected_last_of(natsMsg* message) {
     const char* text = nullptr;

@@ -4,12 +4,15 @@
 #include "common/nats/connection.hpp"
 #include "common/nats/stream_facts.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 
 namespace pgpulse::aggregator {
+
+inline constexpr std::chrono::hours kDay{24};
 
 struct HistoryConfig {
     int days = 90;     // how long a transition is kept, 1 to 3650

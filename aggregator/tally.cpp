@@ -22,7 +22,7 @@ constexpr int kIntervalsSuspect = 3;
 constexpr milliseconds kLeastFreshness{5000};
 constexpr milliseconds kLeastLateness{1000};
 constexpr milliseconds kRetryAfterLost{1000};
-constexpr milliseconds kRetryAfterFailure{500};
+constexpr milliseconds kQuietAfterFailure{500};
 /// Two watches tell of a target's end, one of its definition's delete marker and one of its state's.
 constexpr milliseconds kDefinitionFollows{1000};
 /// What a bucket lost is put back only then: a server that is up or down meanwhile is told of by its next pings, and
@@ -387,7 +387,7 @@ void Tally::written(std::string_view name, Written outcome, std::uint64_t expect
             break;
         case Written::failed:
             ++counts_.writes_failed;
-            target.quiet_until = now.mono + kRetryAfterFailure;
+            target.quiet_until = now.mono + kQuietAfterFailure;
             break;
     }
     evaluate(target, now, out);

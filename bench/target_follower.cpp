@@ -8,7 +8,7 @@
 namespace pgpulse::bench {
 namespace {
 
-constexpr std::chrono::seconds kPatience{30};
+constexpr std::chrono::seconds kFollowPatience{30};
 
 }  // namespace
 
@@ -79,7 +79,7 @@ void TargetFollower::take_state(const nats::Message& message) {
 
 void TargetFollower::await(const char* otherwise, const std::function<bool()>& condition) {
     std::unique_lock lock{mutex_};
-    if (!changed_.wait_for(lock, kPatience, condition)) give_up(target_ + " " + otherwise);
+    if (!changed_.wait_for(lock, kFollowPatience, condition)) give_up(target_ + " " + otherwise);
 }
 
 }  // namespace pgpulse::bench

@@ -1,13 +1,11 @@
 #include "consul-bridge/consul_client.hpp"
 
+#include "consul-bridge/curl_handles.hpp"
 #include "consul-bridge/tls_files.hpp"
 #include "consul-bridge/token_file.hpp"
 
-#include <curl/curl.h>
-
 #include <algorithm>
 #include <charconv>
-#include <mutex>
 #include <new>
 #include <string_view>
 
@@ -18,17 +16,6 @@ constexpr long kConnectTimeoutMs = 2000;
 constexpr long kTotalTimeoutMs = 10'000;
 constexpr long kSilenceSeconds = 10;
 constexpr int kPollMs = 1000;
-
-struct EasyDeleter {
-    void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-};
-struct MultiDeleter {
-    void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
-};
-struct ListDeleter {
-    void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-using List = std::unique_ptr<curl_slist, ListDeleter>;
 
 std::size_t take_body(const char* data, std::size_t, std::size_t size, void* to) {
     static_cast<std::string*>(to)->append(data, size);
@@ -47,13 +34,6 @@ std::size_t take_header(const char* data, std::size_t, std::size_t size, void* t
         }
     }
     return size;
-}
-
-void append(List& list, const std::string& line) {
-    curl_slist* head = curl_slist_append(list.get(), line.c_str());
-    if (head == nullptr) throw std::bad_alloc{};
-    // Appending to a list does not move its head.
-    if (!list) list.reset(head);
 }
 
 /// "https://consul.example:8501" reached under another name: "name:8501:consul.example:8501".
@@ -110,9 +90,9 @@ std::string failure(CURL* easy, CURLcode code, const char* error) {
 }  // namespace
 
 struct ConsulClient::Handles {
-    std::unique_ptr<CURL, EasyDeleter> easy;
-    std::unique_ptr<CURLM, MultiDeleter> multi;
-    List connect_to;
+    CurlEasy easy;
+    CurlMulti multi;
+    CurlList connect_to;
     std::string base;     // the URL that requests are made of
     std::string trusted;  // PEM, where a folder says whom to trust
     std::string body;
@@ -122,8 +102,7 @@ struct ConsulClient::Handles {
 
 ConsulClient::ConsulClient(ConsulOptions options)
     : options_(std::move(options)), handles_(std::make_unique<Handles>()) {
-    static std::once_flag initialised;
-    std::call_once(initialised, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+    initialise_curl();
     handles_->easy.reset(curl_easy_init());
     handles_->multi.reset(curl_multi_init());
     if (!handles_->easy || !handles_->multi) throw std::bad_alloc{};
@@ -211,7 +190,7 @@ ConsulClient::Result ConsulClient::perform(const std::string& path) {
     const std::string url = handles_->base + path;
     curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
 
-    List headers;
+    CurlList headers;
     append(headers, "Content-Type: application/json");
     append(headers, "Expect:");
     const std::string token = options_.token_file ? options_.token_file->token() : options_.token;

@@ -1,5 +1,6 @@
 #include "consul-bridge/consul_requests.hpp"
 
+#include "consul-bridge/http_status.hpp"
 #include "consul-bridge/missing_right.hpp"
 #include "consul-bridge/snapshot.hpp"
 
@@ -9,8 +10,6 @@
 namespace pgpulse::consul_bridge {
 namespace {
 
-constexpr long kOk = 200;
-constexpr long kNotFound = 404;
 constexpr long kConflict = 409;
 constexpr long kTooManyRequests = 429;
 /// A read goes on where Consul asks for fewer requests: it has many of them to make, and one that is never

@@ -13,8 +13,8 @@ using std::chrono::milliseconds;
 
 /// Between two answers: while thousands of targets change, each answer makes Consul look at all of them.
 constexpr milliseconds kRest{500};
-constexpr milliseconds kFirstPause{1000};
-constexpr milliseconds kLongestPause{15'000};
+constexpr milliseconds kShortestWait{1000};
+constexpr milliseconds kLongestWait{15'000};
 /// Below the silence after which the client gives Consul up, with the sixteenth that Consul adds.
 constexpr const char* kWait = "8s";
 
@@ -57,10 +57,10 @@ bool DriftWatch::stopped_after(milliseconds pause) {
 
 void DriftWatch::follow(Query& query) {
     std::uint64_t index = 0;
-    milliseconds pause = kFirstPause;
+    milliseconds pause = kShortestWait;
     for (;;) {
         if (!wanted_()) {
-            if (stopped_after(kFirstPause)) return;
+            if (stopped_after(kShortestWait)) return;
             continue;
         }
         const auto reply =
@@ -70,11 +70,11 @@ void DriftWatch::follow(Query& query) {
         if (!answered) {
             spdlog::debug("watching Consul: {}", reply ? std::to_string(reply->status) : reply.error());
             if (stopped_after(pause)) return;
-            pause = std::min(2 * pause, kLongestPause);
+            pause = std::min(2 * pause, kLongestWait);
             index = 0;
             continue;
         }
-        pause = kFirstPause;
+        pause = kShortestWait;
         if (reply->index != index) on_move_(query.table, reply->index);
         // An index that goes back begins anew: Consul's own advice for blocking queries.
         index = reply->index < index ? 0 : reply->index;

@@ -20,7 +20,7 @@ constexpr std::size_t kTargetsPerRead = 512;
 constexpr std::size_t kBacklog = 1000;
 constexpr milliseconds kProgressLine{5000};
 
-std::string seconds(std::chrono::nanoseconds time) {
+std::string in_seconds(std::chrono::nanoseconds time) {
     const auto tenths = std::chrono::duration_cast<milliseconds>(time).count() / 100;
     return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
 }
@@ -332,7 +332,7 @@ void Mirror::lost(const Unreachable& how, Mono now) {
 
 void Mirror::say_caught_up() {
     if (!returned_after_ || !gives_way_to_none() || !transactions_.empty()) return;
-    say(Say::Level::info, "Consul answers again after " + seconds(*returned_after_) + ": " +
+    say(Say::Level::info, "Consul answers again after " + in_seconds(*returned_after_) + ": " +
                               count_of_targets(caught_up_) + " written");
     returned_after_.reset();
 }
@@ -345,7 +345,7 @@ void Mirror::say_progress(Mono now) {
     if (counters_.pending == 0) {
         if (backlog_->told) {
             say(Say::Level::info, "Consul has them all: " + count_of_targets(backlog_->most) + " in " +
-                                      seconds(now - backlog_->since));
+                                      in_seconds(now - backlog_->since));
         }
         backlog_.reset();
     } else if (contact_.present() && may_write() && now >= backlog_->say_at) {
@@ -386,7 +386,7 @@ std::vector<Action> Mirror::step(Mono now) {
     say_caught_up();
     say_progress(now);
     if (const auto overloaded = contact_.calm(now)) {
-        say(Say::Level::info, "Consul takes all requests again, after " + seconds(*overloaded));
+        say(Say::Level::info, "Consul takes all requests again, after " + in_seconds(*overloaded));
     }
     return std::exchange(actions_, {});
 }

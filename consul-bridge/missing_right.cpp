@@ -1,9 +1,10 @@
 #include "consul-bridge/missing_right.hpp"
 
+#include "consul-bridge/http_status.hpp"
+
 namespace pgpulse::consul_bridge {
 namespace {
 
-constexpr long kForbidden = 403;
 /// The same words from 1.8, which says no more, to 1.2x, which goes on with the accessor and the right.
 constexpr std::string_view kDenied = "Permission denied";
 constexpr std::string_view kNoToken = "ACL not found";

@@ -1,5 +1,7 @@
 #include "consul-bridge/self_registration.hpp"
 
+#include "consul-bridge/http_status.hpp"
+
 #include <spdlog/spdlog.h>
 
 #include <vector>
@@ -13,7 +15,6 @@ using std::chrono::milliseconds;
 /// The check's TTL is 10 s.
 constexpr milliseconds kBeat{2500};
 constexpr milliseconds kLeaveAtMost{1000};
-constexpr long kOk = 200;
 constexpr const char* kNoAnswer = "Consul's agent does not answer";  // why is said by the mirror
 
 }  // namespace

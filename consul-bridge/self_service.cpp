@@ -1,5 +1,6 @@
 #include "consul-bridge/self_service.hpp"
 
+#include "consul-bridge/http_status.hpp"
 #include "consul-bridge/transaction.hpp"
 
 #include <nlohmann/json.hpp>
@@ -11,9 +12,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr long kOk = 200;
-constexpr long kForbidden = 403;
-constexpr long kNotFound = 404;
 constexpr std::size_t kLongestName = 63;
 
 // In the service's meta.

@@ -5,6 +5,7 @@
 #include "common/contract/names.hpp"
 #include "common/contract/target.hpp"
 #include "ctl/bucket_snapshot.hpp"
+#include "ctl/exit_codes.hpp"
 #include "ctl/text_table.hpp"
 
 #include <nlohmann/json.hpp>
@@ -18,8 +19,6 @@ namespace {
 using contract::Member;
 using contract::MemberKind;
 using contract::MemberPhase;
-
-constexpr int kUnreachable = 3;
 
 std::vector<Member> read_members(const Values& values) {
     std::vector<Member> members;

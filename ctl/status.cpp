@@ -3,6 +3,7 @@
 #include "common/contract/names.hpp"
 #include "common/contract/state.hpp"
 #include "ctl/bucket_snapshot.hpp"
+#include "ctl/exit_codes.hpp"
 #include "ctl/state_table.hpp"
 
 #include <nlohmann/json.hpp>
@@ -15,7 +16,6 @@ namespace {
 
 constexpr int kAllUp = 0;
 constexpr int kSomeNotUp = 1;
-constexpr int kUnreachable = 3;
 
 void print_json(const nats::BucketEvent& entry) {
     // The document as it is stored, fields this program does not know included.

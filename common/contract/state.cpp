@@ -27,14 +27,14 @@ const json& need(const json& object, const char* key) {
     return *value;
 }
 
-std::string text(const json& object, const char* key) {
+std::string text_of(const json& object, const char* key) {
     const json& value = need(object, key);
     if (!value.is_string()) throw FieldFault{key};
     return value.get<std::string>();
 }
 
 std::string optional_text(const json& object, const char* key) {
-    return find(object, key) == nullptr ? std::string{} : text(object, key);
+    return find(object, key) == nullptr ? std::string{} : text_of(object, key);
 }
 
 std::uint64_t count(const json& object, const char* key) {
@@ -51,7 +51,7 @@ bool truth(const json& object, const char* key) {
 
 template <typename Parse>
 auto word(const json& object, const char* key, Parse parse) {
-    const auto value = parse(text(object, key));
+    const auto value = parse(text_of(object, key));
     if (!value) throw FieldFault{key};
     return *value;
 }
@@ -65,7 +65,7 @@ auto optional_word(const json& object, const char* key, Parse parse) {
 Evidence read_evidence(const json& object) {
     if (!object.is_object()) throw FieldFault{"evidence"};
     Evidence evidence;
-    evidence.worker = text(object, "worker");
+    evidence.worker = text_of(object, "worker");
     if (!is_member_id(evidence.worker)) throw FieldFault{"worker"};
     evidence.site = optional_text(object, "site");
     evidence.opinion = word(object, "opinion", parse_opinion);
@@ -84,7 +84,7 @@ Evidence read_evidence(const json& object) {
 
 State read_state(const json& object) {
     State state;
-    state.target = text(object, "target");
+    state.target = text_of(object, "target");
     state.state = word(object, "state", parse_health);
     state.since = word(object, "since", parse_rfc3339);
     state.transition = count(object, "transition");
@@ -119,7 +119,7 @@ State read_state(const json& object) {
     const json& evidence = need(object, "evidence");
     if (!evidence.is_array()) throw FieldFault{"evidence"};
     for (const json& entry : evidence) state.evidence.push_back(read_evidence(entry));
-    state.decided_by = text(object, "decided_by");
+    state.decided_by = text_of(object, "decided_by");
     state.decided_at = word(object, "decided_at", parse_rfc3339);
     return state;
 }

@@ -3,7 +3,7 @@
 namespace pgpulse::nats {
 namespace {
 
-constexpr std::chrono::milliseconds kLookInterval{1000};
+constexpr std::chrono::milliseconds kKeepInterval{1000};
 constexpr std::chrono::milliseconds kFirstLookInterval{100};
 
 }  // namespace
@@ -31,7 +31,7 @@ void BucketKeeper::run() {
             for (BucketMaker& bucket : buckets_) looked = bucket.make() && looked;
         }
         std::unique_lock lock{mutex_};
-        if (wake_.wait_for(lock, looked ? kLookInterval : kFirstLookInterval, [this] { return stop_; }))
+        if (wake_.wait_for(lock, looked ? kKeepInterval : kFirstLookInterval, [this] { return stop_; }))
             return;
     }
 }

@@ -3,7 +3,7 @@
 namespace pgpulse::nats {
 namespace {
 
-constexpr std::int64_t kRequestTimeoutMs = 1000;
+constexpr std::int64_t kFactsTimeoutMs = 1000;
 
 contract::WallTime wall_time(std::int64_t nanoseconds) {
     return contract::WallTime{std::chrono::microseconds{nanoseconds / 1000}};
@@ -14,7 +14,7 @@ contract::WallTime wall_time(std::int64_t nanoseconds) {
 Result<StreamFacts> look_at_stream(Connection& connection, const std::string& stream) {
     jsOptions options;
     jsOptions_Init(&options);
-    options.Wait = kRequestTimeoutMs;
+    options.Wait = kFactsTimeoutMs;
     jsCtx* raw = nullptr;
     const natsStatus s = natsConnection_JetStream(&raw, connection.handle(), &options);
     if (s != NATS_OK) return tl::unexpected(make_error("JetStream", s));

@@ -12,7 +12,7 @@ namespace {
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::int64_t kHeartbeatNs = 1'000'000'000;
+constexpr std::int64_t kIdleHeartbeatNs = 1'000'000'000;
 /// Three heartbeats that did not come.
 constexpr milliseconds kSilence{3500};
 constexpr std::int64_t kSliceMs = 50;
@@ -41,7 +41,7 @@ std::string consumer_request(const std::string& stream, const StreamReader::Star
                           {"ack_policy", "none"},
                           {"max_deliver", 1},
                           {"replay_policy", "instant"},
-                          {"idle_heartbeat", kHeartbeatNs},
+                          {"idle_heartbeat", kIdleHeartbeatNs},
                           {"flow_control", true},
                           {"mem_storage", true},
                           {"num_replicas", 1}};

@@ -1,12 +1,10 @@
 #include "consul-bridge/webhook/poster.hpp"
 
+#include "consul-bridge/curl_handles.hpp"
 #include "consul-bridge/webhook/event.hpp"
-
-#include <curl/curl.h>
 
 #include <algorithm>
 #include <fstream>
-#include <mutex>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -16,26 +14,8 @@ namespace {
 
 constexpr long kMostConnections = 8;
 
-struct EasyDeleter {
-    void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-};
-struct MultiDeleter {
-    void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
-};
-struct ListDeleter {
-    void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-using List = std::unique_ptr<curl_slist, ListDeleter>;
-
 /// What an endpoint says beside its status is read by nobody.
 std::size_t drop_body(const char*, std::size_t size, std::size_t count, void*) { return size * count; }
-
-void append(List& list, const std::string& line) {
-    curl_slist* head = curl_slist_append(list.get(), line.c_str());
-    if (head == nullptr) throw std::bad_alloc{};
-    // Appending to a list does not move its head.
-    if (!list) list.reset(head);
-}
 
 bool is_token(std::string_view name) {
     return !name.empty() && std::ranges::all_of(name, [](char c) {
@@ -75,14 +55,14 @@ tl::expected<std::vector<std::string>, std::string> read_header_file(const std::
 
 /// One post, and then another one.
 struct Poster::Transfer {
-    std::unique_ptr<CURL, EasyDeleter> easy{curl_easy_init()};
+    CurlEasy easy{curl_easy_init()};
     Queue::Post post;
-    List headers;
+    CurlList headers;
     char error[CURL_ERROR_SIZE] = {};
 };
 
 struct Poster::Handles {
-    std::unique_ptr<CURLM, MultiDeleter> multi{curl_multi_init()};
+    CurlMulti multi{curl_multi_init()};
     std::vector<std::unique_ptr<Transfer>> busy;
     std::vector<std::unique_ptr<Transfer>> idle;
 
@@ -96,8 +76,7 @@ struct Poster::Handles {
 };
 
 Poster::Poster(const Endpoint& endpoint) : endpoint_(endpoint) {
-    static std::once_flag initialised;
-    std::call_once(initialised, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+    initialise_curl();
     handles_ = std::make_unique<Handles>();
     if (!handles_->multi) throw std::bad_alloc{};
     curl_multi_setopt(handles_->multi.get(), CURLMOPT_MAX_TOTAL_CONNECTIONS, kMostConnections);

@@ -21,9 +21,10 @@ namespace {
 
 using support::wait_until;
 
-constexpr int kTargets = 40;
+constexpr int kCrashTargets = 40;
 constexpr std::size_t kFlipsAKill = 5;
-const std::vector<std::string> kAggregators{"aggregator-1", "aggregator-2", "aggregator-3", "aggregator-4"};
+const std::vector<std::string> kCrashAggregators{"aggregator-1", "aggregator-2", "aggregator-3",
+                                                 "aggregator-4"};
 
 int kills() {
     const char* const longer = std::getenv("PGPULSE_TEST_LONG");
@@ -32,7 +33,7 @@ int kills() {
 
 class AggregatorCrash : public testing::Test {
   protected:
-    support::OneServerStage stage{kTargets};
+    support::OneServerStage stage{kCrashTargets};
     std::mt19937 random{std::random_device{}()};
 
     std::size_t below(std::size_t bound) {
@@ -69,12 +70,12 @@ class AggregatorCrash : public testing::Test {
             ids = ready();
             return ids.size() >= 2;
         })) << stage.logs();
-        return ids.empty() ? kAggregators.front() : ids.at(below(ids.size()));
+        return ids.empty() ? kCrashAggregators.front() : ids.at(below(ids.size()));
     }
 };
 
 TEST_F(AggregatorCrash, EachTransitionIsRecordedExactlyOnce) {
-    ASSERT_TRUE(stage.start(kAggregators)) << stage.logs();
+    ASSERT_TRUE(stage.start(kCrashAggregators)) << stage.logs();
     stage.flip_all();
     ASSERT_TRUE(stage.all_shown_soon()) << stage.logs();
 
@@ -93,7 +94,7 @@ TEST_F(AggregatorCrash, EachTransitionIsRecordedExactlyOnce) {
     }
     ASSERT_TRUE(stage.all_shown_soon()) << stage.logs();
     // Whoever starts last has read all, heard everybody, and could contradict.
-    ASSERT_TRUE(stage.start(kAggregators)) << stage.logs();
+    ASSERT_TRUE(stage.start(kCrashAggregators)) << stage.logs();
     ASSERT_TRUE(stage.sing(24));
 
     const std::string stored = stage.stored_otherwise();
@@ -103,7 +104,7 @@ TEST_F(AggregatorCrash, EachTransitionIsRecordedExactlyOnce) {
     std::map<std::string, std::size_t> by;
     for (const auto& entry : stage.told->all()) ++by[entry.state ? entry.state->decided_by : "(deleted)"];
     std::cout << fmt::format("{} kills, {} transitions after the first of {} targets; {} messages", kills(),
-                             flips, kTargets, stage.told->count());
+                             flips, kCrashTargets, stage.told->count());
     for (const auto& [id, count] : by) std::cout << fmt::format(", {} by {}", count, id);
     std::cout << std::endl;
 }

@@ -24,12 +24,12 @@ using support::mono_ms;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 // A sanitized worker is some ten times slower, and this is about time.
 constexpr bool kSanitized = true;
-constexpr int kTargets = 40;
-constexpr auto kInterval = 4000ms;
+constexpr int kStalledTargets = 40;
+constexpr auto kStalledInterval = 4000ms;
 #else
 constexpr bool kSanitized = false;
-constexpr int kTargets = 200;
-constexpr auto kInterval = 2000ms;
+constexpr int kStalledTargets = 200;
+constexpr auto kStalledInterval = 2000ms;
 #endif
 constexpr std::size_t kFewestRounds = 2;
 
@@ -67,7 +67,7 @@ std::vector<Cell> cells_of(std::size_t workers) {
 
 class ProbeStalls : public testing::Test {
   protected:
-    support::StallStage stage{{.targets = kTargets, .interval = kInterval}};
+    support::StallStage stage{{.targets = kStalledTargets, .interval = kStalledInterval}};
 
     /// One stop of the cell. True where a target was accused.
     bool stop_once(const Cell& cell, std::int64_t since) {

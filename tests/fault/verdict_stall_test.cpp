@@ -31,10 +31,10 @@ using support::StallStageOptions;
 using support::wait_until;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
+constexpr bool kStallSanitized = true;
 const StallStageOptions kHasty{.targets = 20, .interval = 2000ms, .fall = 1};
 #else
-constexpr bool kSanitized = false;
+constexpr bool kStallSanitized = false;
 const StallStageOptions kHasty{.targets = 60, .interval = 500ms, .fall = 1};
 #endif
 
@@ -50,7 +50,7 @@ bool at_length() {
 /// wrong.
 constexpr std::size_t kStopped = 4;
 constexpr auto kStop = 2000ms;
-constexpr auto kInterval = 256ms;
+constexpr auto kStopInterval = 256ms;
 
 class HealthyTargets : public testing::Test {
   protected:
@@ -66,7 +66,7 @@ class HealthyTargets : public testing::Test {
     }
 
     /// Stops workers once. True where a target was accused.
-    bool stop_workers() { return stage->stop_workers(kStopped, kStop, kInterval, since); }
+    bool stop_workers() { return stage->stop_workers(kStopped, kStop, kStopInterval, since); }
 
     /// Makes the trouble so many times, at length twelve times as often.
     void trouble(std::size_t times, const std::function<void(std::size_t)>& trouble) {
@@ -117,7 +117,7 @@ TEST_F(HealthyTargets, AreToldDownWhereTheWorkersTrustThemselves) {
         [&] {
             // For as long as ever, whoever was accused before: a single worker's word is not enough. So many that two
             // of most targets' three observers are among them.
-            stage->stop_workers(StallStage::kWorkers - 2, kStop, kInterval, mono_ms());
+            stage->stop_workers(StallStage::kWorkers - 2, kStop, kStopInterval, mono_ms());
             // The machine's own part in it is no matter here.
             const auto states = support::stored_states(*stage->connection);
             return std::ranges::any_of(states, [this](const support::ToldState& stored) {
@@ -159,7 +159,7 @@ TEST_F(HealthyTargets, AreNotToldDownWhileNatsIsStoppedAndKilled) {
 }
 
 TEST_F(HealthyTargets, AreNotToldDownWhileClocksAreSetByAnHour) {
-    if (kSanitized) GTEST_SKIP() << "a sanitizer does not let another library in before it";
+    if (kStallSanitized) GTEST_SKIP() << "a sanitizer does not let another library in before it";
     StallStageOptions options = kHasty;
     options.settable_clock = true;
     ASSERT_NO_FATAL_FAILURE(begin(options));

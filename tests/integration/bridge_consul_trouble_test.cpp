@@ -3,6 +3,7 @@
 #include "tests/support/consul_watch.hpp"
 #include "tests/support/daemons.hpp"
 #include "tests/support/nats_server.hpp"
+#include "tests/support/times.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
@@ -21,13 +22,8 @@ using contract::Health;
 using nlohmann::json;
 using support::a_definition;
 using support::a_state;
+using support::times;
 using support::wait_until;
-
-int times(const std::string& part, const std::string& text) {
-    int count = 0;
-    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
-    return count;
-}
 
 /// A real nats-server, a real Consul that is killed, frozen and wiped, and a real bridge between them.
 class BridgeConsulTrouble : public testing::Test {

@@ -24,7 +24,7 @@ using support::a_definition;
 using support::a_state;
 using support::wait_until;
 
-constexpr int kTargets = 30;
+constexpr int kSharedTargets = 30;
 
 /// A real nats-server, a real Consul and several real bridges between them that share the targets.
 class BridgeMembers : public testing::Test {
@@ -53,12 +53,12 @@ class BridgeMembers : public testing::Test {
     }
 
     void define_all() {
-        for (int i = 0; i < kTargets; ++i) bucket.define(a_definition(target(i)));
+        for (int i = 0; i < kSharedTargets; ++i) bucket.define(a_definition(target(i)));
     }
 
     void flip_all(Health health) {
         ++transition;
-        for (int i = 0; i < kTargets; ++i)
+        for (int i = 0; i < kSharedTargets; ++i)
             revisions[target(i)] = bucket.state(a_state(target(i), health, transition));
     }
 
@@ -71,7 +71,7 @@ class BridgeMembers : public testing::Test {
         for (const auto& check : json::parse(checks.body)) {
             if (revisions.contains(check["Node"])) ++right;
         }
-        if (right != kTargets) return false;
+        if (right != kSharedTargets) return false;
         for (const auto& [name, revision] : revisions) {
             const auto raw = consul.kv_get_raw("health/" + name);
             const json value = raw ? json::parse(*raw, nullptr, false) : json{};
@@ -105,7 +105,7 @@ TEST_F(BridgeMembers, ShareTheTargetsAndWriteEachOnce) {
     flip_all(Health::up);
     start_bridges({"a", "b", "c"});
     ASSERT_TRUE(wait_until([&] { return all_say("passing"); })) << logs();
-    EXPECT_TRUE(wait_until([&] { return owned("a") + owned("b") + owned("c") == kTargets; })) << logs();
+    EXPECT_TRUE(wait_until([&] { return owned("a") + owned("b") + owned("c") == kSharedTargets; })) << logs();
     for (const char* id : {"a", "b", "c"}) EXPECT_GT(owned(id), 0) << id;
 
     const auto operations = [&] {
@@ -119,8 +119,8 @@ TEST_F(BridgeMembers, ShareTheTargetsAndWriteEachOnce) {
     flip_all(Health::down);
     ASSERT_TRUE(wait_until([&] { return all_say("critical"); })) << logs();
     // A value and a check of each.
-    EXPECT_TRUE(wait_until([&] { return operations() >= before + 2 * kTargets; }));
-    EXPECT_EQ(operations(), before + 2 * kTargets);
+    EXPECT_TRUE(wait_until([&] { return operations() >= before + 2 * kSharedTargets; }));
+    EXPECT_EQ(operations(), before + 2 * kSharedTargets);
 }
 
 TEST_F(BridgeMembers, TheShareOfOneThatIsKilledIsTakenOverWithWhatItMissed) {
@@ -132,12 +132,13 @@ TEST_F(BridgeMembers, TheShareOfOneThatIsKilledIsTakenOverWithWhatItMissed) {
     bridges["b"]->kill9();
     flip_all(Health::down);
     EXPECT_TRUE(wait_until([&] { return all_say("critical"); })) << logs();
-    EXPECT_EQ(owned("a"), kTargets);
+    EXPECT_EQ(owned("a"), kSharedTargets);
 
     // One that comes back takes its share, and nothing is written for it.
     const std::string before = indexes();
     bridges["b"]->start();
-    ASSERT_TRUE(wait_until([&] { return owned("b") > 0 && owned("a") + owned("b") == kTargets; })) << logs();
+    ASSERT_TRUE(wait_until([&] { return owned("b") > 0 && owned("a") + owned("b") == kSharedTargets; }))
+        << logs();
     ASSERT_TRUE(wait_until([&] {
         return bridges["b"]->metric("pgpulse_bridge_reconciles_total").value_or(0) >= 2;
     })) << logs();
@@ -157,7 +158,8 @@ TEST_F(BridgeMembers, OneThatIsStoppedAndGoesOnOverwritesNothing) {
     const std::string before = indexes();
     bridges["b"]->process().signal(SIGCONT);
     // It has its share again, and has read all that there is.
-    ASSERT_TRUE(wait_until([&] { return owned("b") > 0 && owned("a") + owned("b") == kTargets; })) << logs();
+    ASSERT_TRUE(wait_until([&] { return owned("b") > 0 && owned("a") + owned("b") == kSharedTargets; }))
+        << logs();
     ASSERT_TRUE(wait_until([&] { return bridges["b"]->readiness() == 200; })) << logs();
     flip_all(Health::up);
     ASSERT_TRUE(wait_until([&] { return all_say("passing"); })) << logs();

@@ -7,6 +7,7 @@
 #include "tests/support/nats_server.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temp_dir.hpp"
+#include "tests/support/times.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
@@ -32,9 +33,10 @@ using std::chrono::seconds;
 using support::a_definition;
 using support::a_state;
 using support::eventually;
+using support::times;
 using support::wait_until;
 
-constexpr int kTargets = 30;
+constexpr int kOutageTargets = 30;
 /// Transitions while Consul is away, which are all kept as one state a target.
 constexpr int kTransitions = 3000;
 constexpr long kMostGrowthKib = 8192;
@@ -43,12 +45,6 @@ constexpr long kMostGrowthKib = 8192;
 seconds time_away() {
     const char* const longer = std::getenv("PGPULSE_TEST_LONG");
     return longer != nullptr && std::string{longer} == "1" ? seconds{60} : seconds{0};
-}
-
-std::size_t times(const std::string& part, const std::string& text) {
-    std::size_t count = 0;
-    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
-    return count;
 }
 
 /// Resident memory, in KiB.
@@ -81,7 +77,7 @@ class BridgeOutage : public testing::Test {
                                      reconcile_seconds}));
     }
 
-    void define_all(int targets = kTargets) {
+    void define_all(int targets = kOutageTargets) {
         for (int i = 0; i < targets; ++i) {
             const std::string name = "db" + std::to_string(i);
             bucket.define(a_definition(name));
@@ -160,13 +156,13 @@ class BridgeOutage : public testing::Test {
         const support::ConsulLedger ledger{consul};
         trouble.begin();
         const auto end = std::chrono::steady_clock::now() + time_away();
-        flip_often(kTargets);
+        flip_often(kOutageTargets);
         ASSERT_TRUE(all_log(trouble.said)) << logs();
         std::vector<long> before;
         for (const auto& bridge : bridges) before.push_back(memory_of(bridge->process().pid()));
         do flip_often(kTransitions);
         while (std::chrono::steady_clock::now() < end);
-        EXPECT_TRUE(wait_until([&] { return pending() >= kTargets; })) << logs();
+        EXPECT_TRUE(wait_until([&] { return pending() >= kOutageTargets; })) << logs();
         for (std::size_t i = 0; i < bridges.size(); ++i) {
             EXPECT_LE(memory_of(bridges[i]->process().pid()), before[i] + kMostGrowthKib);
         }
@@ -226,7 +222,8 @@ TEST_F(BridgeOutage, AClientAgentThatAllowsFewRequestsASecond) {
     start_bridge(client.http_url());
     ASSERT_TRUE(lands(server)) << logs();
     const support::ConsulLedger ledger{server};
-    for (int round = 0; round < 20 && times("sending less", logs()) == 0; ++round) flip_often(10 * kTargets);
+    for (int round = 0; round < 20 && times("sending less", logs()) == 0; ++round)
+        flip_often(10 * kOutageTargets);
     EXPECT_TRUE(all_log("HTTP 429: ")) << logs();
     EXPECT_TRUE(lands(server)) << logs();
     EXPECT_EQ(times("sending less, and the latest state of every target", logs()), 1) << logs();
@@ -251,10 +248,10 @@ class BridgeOutageOfACluster : public BridgeOutage {
     /// States change all the time until somebody else leads.
     void flip_until_another_leads() {
         ASSERT_TRUE(wait_until([&] {
-            flip_often(kTargets);
+            flip_often(kOutageTargets);
             return cluster.leader(leader).has_value();
         })) << cluster.log();
-        flip_often(kTargets);
+        flip_often(kOutageTargets);
     }
 
     void expect_as_often_over_as_it_began() const {
@@ -273,7 +270,7 @@ TEST_F(BridgeOutageOfACluster, WhoseLeaderIsKilled) {
     flip_until_another_leads();
     EXPECT_TRUE(lands(cluster.server(agent))) << logs();
     cluster.server(leader).start();
-    flip_often(kTargets);
+    flip_often(kOutageTargets);
     EXPECT_TRUE(lands(cluster.server(leader))) << logs();
     EXPECT_EQ(ledger.faults(), std::vector<std::string>{});
     expect_as_often_over_as_it_began();
@@ -287,7 +284,7 @@ TEST_F(BridgeOutageOfACluster, WhoseLeaderIsFrozenAndGoesOn) {
     // A request that waits for the frozen server is given up after ten seconds.
     EXPECT_TRUE(lands(cluster.server(agent), seconds{60})) << logs();
     cluster.server(leader).process().cont();
-    flip_often(kTargets);
+    flip_often(kOutageTargets);
     EXPECT_TRUE(lands(cluster.server(agent))) << logs();
     EXPECT_TRUE(lands(cluster.server(leader))) << logs();
     EXPECT_EQ(ledger.faults(), std::vector<std::string>{});
@@ -301,7 +298,7 @@ TEST_F(BridgeOutageOfACluster, ThatLosesItsQuorum) {
         if (i != agent) cluster.server(i).kill9();
     }
     ASSERT_TRUE(wait_until([&] {
-        flip_often(kTargets);
+        flip_often(kOutageTargets);
         return times(kAway, bridges[0]->log()) > 0 && times(kAway, bridges[1]->log()) > 0;
     })) << logs();
     flip_often(kTransitions / 10);
@@ -324,7 +321,7 @@ TEST_F(BridgeOutage, AConsulThatIsRestoredFromAnOldSnapshot) {
         ASSERT_EQ(result.exit_code, 0) << result.err;
     };
     snapshot("save");
-    flip_often(3 * kTargets);
+    flip_often(3 * kOutageTargets);
     bucket.undefine("db0");
     newest.erase("db0");
     bucket.define(a_definition("new"));
@@ -348,10 +345,10 @@ TEST_F(BridgeOutage, AConsulThatIsWiped) {
     ASSERT_TRUE(lands(consul)) << logs();
     consul.stop();
     consul.wipe();
-    flip_often(3 * kTargets);
+    flip_often(3 * kOutageTargets);
     consul.start();
     const support::ConsulLedger ledger{consul};
-    flip_often(3 * kTargets);
+    flip_often(3 * kOutageTargets);
     EXPECT_TRUE(lands(consul)) << logs();
     EXPECT_EQ(ledger.faults(), std::vector<std::string>{});
 }
@@ -363,12 +360,12 @@ TEST_F(BridgeOutage, ABridgeThatSleptOverwritesNothingNewer) {
     ASSERT_TRUE(lands(consul)) << logs();
     const support::ConsulLedger ledger{consul};
     for (int round = 0; round < 3; ++round) {
-        flip_often(2 * kTargets);
+        flip_often(2 * kOutageTargets);
         bridges[0]->process().stop();
-        flip_often(3 * kTargets);
+        flip_often(3 * kOutageTargets);
         EXPECT_TRUE(lands(consul)) << logs();
         bridges[0]->process().cont();
-        flip_often(kTargets);
+        flip_often(kOutageTargets);
         EXPECT_TRUE(lands(consul)) << logs();
     }
     EXPECT_EQ(ledger.faults(), std::vector<std::string>{});

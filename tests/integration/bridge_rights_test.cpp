@@ -5,6 +5,7 @@
 #include "tests/support/folders.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/temp_dir.hpp"
+#include "tests/support/times.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
@@ -26,6 +27,7 @@ using contract::Health;
 using nlohmann::json;
 using support::a_definition;
 using support::a_state;
+using support::times;
 using support::wait_until;
 
 std::string text_of(const std::filesystem::path& path) {
@@ -43,12 +45,6 @@ std::string without(const std::string& rules, const std::string& resource, const
     const std::string rest = std::regex_replace(rules, rule, "", std::regex_constants::format_first_only);
     if (rest == rules) throw std::runtime_error("the policy has no " + resource + " " + name);
     return rest;
-}
-
-std::size_t times(const std::string& part, const std::string& text) {
-    std::size_t count = 0;
-    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
-    return count;
 }
 
 class BridgeRights : public testing::Test {
@@ -298,7 +294,7 @@ TEST_F(BridgeRights, ATokenIsShownNowhereAndItsFileIsReadAgain) {
             return says("orders-db", health == Health::up ? "passing" : "critical", orders);
         })) << bridge->log();
     }
-    EXPECT_EQ(times("cannot read '" + file.string() + "': the last token stays in use", bridge->log()), 1U);
+    EXPECT_EQ(times("cannot read '" + file.string() + "': the last token stays in use", bridge->log()), 1);
     write(second.secret());
     EXPECT_TRUE(wait_until([&] { return logged("can be read again"); })) << bridge->log();
 

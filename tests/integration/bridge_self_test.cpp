@@ -4,6 +4,7 @@
 #include "tests/support/daemons.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/tcp_relay.hpp"
+#include "tests/support/times.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
@@ -20,17 +21,12 @@ namespace {
 
 using nlohmann::json;
 using support::Daemon;
+using support::times;
 using support::wait_until;
 
 const std::string kName = "pgpulse-consul-bridge";
 /// A TTL of 10 s has to pass in some of these.
 constexpr std::chrono::seconds kDeadline{60};
-
-int times(const std::string& part, const std::string& text) {
-    int count = 0;
-    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
-    return count;
-}
 
 class BridgeSelf : public testing::Test {
   protected:

@@ -32,7 +32,7 @@ using contract::Role;
 using nlohmann::json;
 using support::wait_until;
 
-const std::vector<std::string> kTargets{"db1", "db2"};
+const std::vector<std::string> kWatchedTargets{"db1", "db2"};
 constexpr int kRounds = 25;
 constexpr int kBurst = 4;
 
@@ -194,17 +194,17 @@ class BridgeWatch : public testing::Test {
 };
 
 TEST_F(BridgeWatch, EveryCallShowsAStateTheBucketHadAndNeverAnOlderOne) {
-    watch("checks", {"-type=checks", "-service=orders"}, kTargets, read_checks);
-    watch("service", {"-type=service", "-service=orders"}, kTargets, read_service);
+    watch("checks", {"-type=checks", "-service=orders"}, kWatchedTargets, read_checks);
+    watch("service", {"-type=service", "-service=orders"}, kWatchedTargets, read_service);
     watch("key", {"-type=key", "-key=health/db1"}, {"db1"}, read_key);
     watch("key at the root", {"-type=key", "-key=db1"}, {"db1"}, read_key);
-    watch("keyprefix", {"-type=keyprefix", "-prefix=health/"}, kTargets, read_keyprefix);
+    watch("keyprefix", {"-type=keyprefix", "-prefix=health/"}, kWatchedTargets, read_keyprefix);
     // All of a target at one point in time, as often as Consul answers.
     std::atomic<bool> end{false};
     std::vector<std::string> answers;
     std::thread reader{[&] {
         std::string body = "[";
-        for (const std::string& target : kTargets) {
+        for (const std::string& target : kWatchedTargets) {
             for (const char* check : {"-isready", "-isprimary"}) {
                 body += R"({"Check":{"Verb":"get","Check":{"Node":")" + target + R"(","CheckID":")" + target +
                         check + R"("}}},)";
@@ -221,14 +221,14 @@ TEST_F(BridgeWatch, EveryCallShowsAStateTheBucketHadAndNeverAnOlderOne) {
         }
     }};
 
-    for (const std::string& target : kTargets) bucket.define(definition(target));
+    for (const std::string& target : kWatchedTargets) bucket.define(definition(target));
     for (int round = 0; round < kRounds; ++round) {
         // A burst is more than a watch can show; before the next one Consul has all of it.
         for (int i = 0; i < kBurst; ++i) {
-            for (const std::string& target : kTargets) transition(target);
+            for (const std::string& target : kWatchedTargets) transition(target);
         }
         EXPECT_TRUE(wait_until([&] {
-            return std::ranges::all_of(kTargets, [&](const std::string& target) {
+            return std::ranges::all_of(kWatchedTargets, [&](const std::string& target) {
                 return consul.kv_get_raw("health/" + target) == ledger[target].back().value;
             });
         })) << bridge.log();
@@ -266,7 +266,7 @@ TEST_F(BridgeWatch, EveryCallShowsAStateTheBucketHadAndNeverAnOlderOne) {
     for (const std::string& answer : answers) {
         consul_bridge::Snapshot snapshot;
         ASSERT_TRUE(consul_bridge::add_results(answer, "health/", snapshot));
-        for (const std::string& target : kTargets) {
+        for (const std::string& target : kWatchedTargets) {
             const Held& held = snapshot[target];
             ASSERT_TRUE(held.service && held.value && held.root) << answer;
             Shown shown;

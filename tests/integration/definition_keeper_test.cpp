@@ -7,6 +7,7 @@
 #include "common/runtime/mailbox.hpp"
 #include "tests/support/bucket_author.hpp"
 #include "tests/support/bucket_events.hpp"
+#include "tests/support/connect.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/wait_until.hpp"
@@ -35,18 +36,10 @@ using Values = std::map<std::string, std::string>;
 const std::string kBucket{contract::kTargetsBucket};
 const std::string kStream = "KV_" + kBucket;
 
-std::unique_ptr<nats::Connection> connect(const support::NatsServer& server) {
-    nats::ConnectOptions options;
-    options.url = server.url();
-    auto opened = nats::Connection::open(options);
-    if (!opened) throw std::runtime_error{opened.error().text};
-    return std::move(*opened);
-}
-
 /// A watch, a writer and the keeper between them.
 class Keeping {
   public:
-    Keeping(const support::NatsServer& server, Rank rank) : connection_(connect(server)) {
+    Keeping(const support::NatsServer& server, Rank rank) : connection_(support::connect(server.url())) {
         Ranks ranks{};
         ranks.fill(rank);
         keeper_.ranks(ranks, {});

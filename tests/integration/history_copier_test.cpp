@@ -2,6 +2,7 @@
 
 #include "aggregator/history_copy.hpp"
 #include "tests/support/bucket_author.hpp"
+#include "tests/support/connect.hpp"
 #include "tests/support/daemons.hpp"
 #include "tests/support/free_port.hpp"
 #include "tests/support/nats_server.hpp"
@@ -40,19 +41,11 @@ std::vector<std::string> many_targets(int count) {
     return targets;
 }
 
-std::unique_ptr<nats::Connection> connect(const support::NatsServer& server) {
-    nats::ConnectOptions options;
-    options.url = server.url();
-    auto opened = nats::Connection::open(options);
-    if (!opened) throw std::runtime_error(opened.error().text);
-    return std::move(*opened);
-}
-
 /// A copier as an aggregator has it, which believes that it is the one to copy.
 class Copier {
   public:
     explicit Copier(const support::NatsServer& server, aggregator::HistoryConfig config = {})
-        : connection_(connect(server)), config_(config) {
+        : connection_(support::connect(server.url())), config_(config) {
         start();
     }
 

@@ -16,16 +16,16 @@
 namespace pgpulse::nats {
 namespace {
 
-using Kind = WriteOutcome::Kind;
+using OutcomeKind = WriteOutcome::Kind;
 using std::chrono::seconds;
 
-const std::string kBucket = "things";
+const std::string kWritersBucket = "things";
 constexpr seconds kDrain{30};
 
 /// A writer and every outcome it told.
 class Writer {
   public:
-    explicit Writer(Connection& connection, const std::string& bucket = kBucket) {
+    explicit Writer(Connection& connection, const std::string& bucket = kWritersBucket) {
         auto opened = BucketWriter::open(connection, bucket, [this](WriteOutcome outcome) {
             const std::lock_guard lock{mutex_};
             outcomes_.push_back(std::move(outcome));
@@ -87,7 +87,7 @@ class BucketWriterTest : public testing::Test {
 
     void SetUp() override {
         BucketConfig config;
-        config.name = kBucket;
+        config.name = kWritersBucket;
         config.history = 64;
         const auto ensured = ensure_bucket(*connection, config);
         ASSERT_TRUE(ensured) << ensured.error().text;
@@ -97,27 +97,27 @@ class BucketWriterTest : public testing::Test {
 TEST_F(BucketWriterTest, StoresACreateAndAnUpdate) {
     Writer writer{*connection};
     const auto created = writer.put("a", "1", 0);
-    EXPECT_EQ(created.kind, Kind::stored) << created.text;
+    EXPECT_EQ(created.kind, OutcomeKind::stored) << created.text;
     EXPECT_EQ(created.key, "a");
     EXPECT_EQ(created.expected, 0U);
     EXPECT_EQ(created.revision, 1U);
     const auto updated = writer.put("a", "2", created.revision);
-    EXPECT_EQ(updated.kind, Kind::stored) << updated.text;
+    EXPECT_EQ(updated.kind, OutcomeKind::stored) << updated.text;
     EXPECT_EQ(updated.expected, 1U);
     EXPECT_EQ(updated.revision, 2U);
 }
 
 TEST_F(BucketWriterTest, LosesAgainstAnEarlierWrite) {
     Writer writer{*connection};
-    ASSERT_EQ(writer.put("a", "1", 0).kind, Kind::stored);
-    ASSERT_EQ(writer.put("a", "2", 1).kind, Kind::stored);
-    EXPECT_EQ(writer.put("a", "x", 0).kind, Kind::lost) << "a create of a key that is there";
+    ASSERT_EQ(writer.put("a", "1", 0).kind, OutcomeKind::stored);
+    ASSERT_EQ(writer.put("a", "2", 1).kind, OutcomeKind::stored);
+    EXPECT_EQ(writer.put("a", "x", 0).kind, OutcomeKind::lost) << "a create of a key that is there";
     const auto stale = writer.put("a", "x", 1);
-    EXPECT_EQ(stale.kind, Kind::lost);
+    EXPECT_EQ(stale.kind, OutcomeKind::lost);
     EXPECT_EQ(stale.key, "a");
     EXPECT_EQ(stale.expected, 1U);
-    EXPECT_EQ(writer.put("a", "x", 99).kind, Kind::lost);
-    EXPECT_EQ(writer.put("a", "3", 2).kind, Kind::stored) << "a lost write leaves nothing behind";
+    EXPECT_EQ(writer.put("a", "x", 99).kind, OutcomeKind::lost);
+    EXPECT_EQ(writer.put("a", "3", 2).kind, OutcomeKind::stored) << "a lost write leaves nothing behind";
 }
 
 TEST_F(BucketWriterTest, TwoWritersAtOneRevisionHaveOneWinner) {
@@ -133,36 +133,37 @@ TEST_F(BucketWriterTest, TwoWritersAtOneRevisionHaveOneWinner) {
         ASSERT_TRUE(other.wait_for_outcomes(round));
         const auto a = one.outcomes().back();
         const auto b = other.outcomes().back();
-        ASSERT_NE(a.kind == Kind::stored, b.kind == Kind::stored) << "round " << round;
-        ASSERT_EQ((a.kind == Kind::stored ? b : a).kind, Kind::lost);
+        ASSERT_NE(a.kind == OutcomeKind::stored, b.kind == OutcomeKind::stored) << "round " << round;
+        ASSERT_EQ((a.kind == OutcomeKind::stored ? b : a).kind, OutcomeKind::lost);
         revision = std::max(a.revision, b.revision);
     }
 }
 
 TEST_F(BucketWriterTest, TheSameWriteTwiceIsStoredOnce) {
     Writer writer{*connection};
-    ASSERT_EQ(writer.put("a", "1", 0).kind, Kind::stored);
+    ASSERT_EQ(writer.put("a", "1", 0).kind, OutcomeKind::stored);
     ASSERT_TRUE(writer->put("a", "2", 1));
     ASSERT_TRUE(writer->put("a", "2", 1));
     ASSERT_TRUE(writer->drain(kDrain));
     ASSERT_TRUE(writer.wait_for_outcomes(3));
     const auto outcomes = writer.outcomes();
-    EXPECT_EQ(std::ranges::count(outcomes, Kind::stored, &WriteOutcome::kind), 2);
-    EXPECT_EQ(std::ranges::count(outcomes, Kind::lost, &WriteOutcome::kind), 1);
+    EXPECT_EQ(std::ranges::count(outcomes, OutcomeKind::stored, &WriteOutcome::kind), 2);
+    EXPECT_EQ(std::ranges::count(outcomes, OutcomeKind::lost, &WriteOutcome::kind), 1);
 }
 
 TEST_F(BucketWriterTest, RemovesAndWritesAgain) {
     Writer writer{*connection};
     support::BucketEvents events;
-    const BucketWatch watch{*connection, kBucket, [&](BucketEvent event) { events.take(std::move(event)); }};
-    ASSERT_EQ(writer.put("a", "1", 0).kind, Kind::stored);
-    EXPECT_EQ(writer.remove("a", 7).kind, Kind::lost);
+    const BucketWatch watch{*connection, kWritersBucket,
+                            [&](BucketEvent event) { events.take(std::move(event)); }};
+    ASSERT_EQ(writer.put("a", "1", 0).kind, OutcomeKind::stored);
+    EXPECT_EQ(writer.remove("a", 7).kind, OutcomeKind::lost);
     const auto removed = writer.remove("a", 1);
-    ASSERT_EQ(removed.kind, Kind::stored) << removed.text;
+    ASSERT_EQ(removed.kind, OutcomeKind::stored) << removed.text;
     ASSERT_TRUE(events.wait_for(BucketEvent::Kind::removed, 1));
-    EXPECT_EQ(writer.put("a", "2", 0).kind, Kind::lost) << "a delete marker is a revision as well";
+    EXPECT_EQ(writer.put("a", "2", 0).kind, OutcomeKind::lost) << "a delete marker is a revision as well";
     const auto again = writer.put("a", "2", removed.revision);
-    EXPECT_EQ(again.kind, Kind::stored) << again.text;
+    EXPECT_EQ(again.kind, OutcomeKind::stored) << again.text;
     EXPECT_TRUE(events.wait_until_held({{"a", "2"}}));
 }
 
@@ -176,7 +177,7 @@ TEST_F(BucketWriterTest, KeepsManyWritesInFlight) {
     ASSERT_TRUE(writer.wait_for_outcomes(kKeys));
     std::map<std::string, int> told;
     for (const WriteOutcome& outcome : writer.outcomes()) {
-        EXPECT_EQ(outcome.kind, Kind::stored) << outcome.text;
+        EXPECT_EQ(outcome.kind, OutcomeKind::stored) << outcome.text;
         ++told[outcome.key];
     }
     EXPECT_EQ(told.size(), kKeys);
@@ -186,36 +187,36 @@ TEST_F(BucketWriterTest, KeepsManyWritesInFlight) {
 TEST_F(BucketWriterTest, SaysThatTheBucketIsNotThere) {
     Writer writer{*connection, "absent"};
     const auto outcome = writer.put("a", "1", 0);
-    EXPECT_EQ(outcome.kind, Kind::failed);
+    EXPECT_EQ(outcome.kind, OutcomeKind::failed);
     EXPECT_EQ(outcome.text.find("write a: "), 0U) << outcome.text;
     EXPECT_EQ(outcome.text.find('\n'), std::string::npos);
 }
 
 TEST_F(BucketWriterTest, TellsTheOutcomeOfAWriteThatNobodyAcknowledges) {
     Writer writer{*connection};
-    ASSERT_EQ(writer.put("a", "1", 0).kind, Kind::stored);
+    ASSERT_EQ(writer.put("a", "1", 0).kind, OutcomeKind::stored);
     server.process().stop();
     ASSERT_TRUE(writer->put("a", "2", 1));
     ASSERT_TRUE(writer.wait_for_outcomes(2));
-    EXPECT_EQ(writer.outcomes().back().kind, Kind::failed);
+    EXPECT_EQ(writer.outcomes().back().kind, OutcomeKind::failed);
     EXPECT_EQ(writer.outcomes().back().key, "a");
     EXPECT_EQ(writer.outcomes().back().expected, 1U);
     server.process().cont();
     ASSERT_TRUE(support::wait_until([&] { return connection->connected(); }));
     // Whether it was stored was not known: the write is repeated, and at most one of the two counts.
     const auto repeated = writer.put("a", "2", 1);
-    EXPECT_NE(repeated.kind, Kind::failed) << repeated.text;
+    EXPECT_NE(repeated.kind, OutcomeKind::failed) << repeated.text;
 }
 
 TEST_F(BucketWriterTest, GoesOnAfterTheServerWasKilled) {
     Writer writer{*connection};
-    ASSERT_EQ(writer.put("a", "1", 0).kind, Kind::stored);
+    ASSERT_EQ(writer.put("a", "1", 0).kind, OutcomeKind::stored);
     server.kill9();
     ASSERT_TRUE(support::wait_until([&] { return !connection->connected(); }));
     server.start();
     ASSERT_TRUE(support::wait_until([&] { return connection->connected(); }));
     const auto updated = writer.put("a", "2", 1);
-    EXPECT_EQ(updated.kind, Kind::stored) << updated.text;
+    EXPECT_EQ(updated.kind, OutcomeKind::stored) << updated.text;
 }
 
 TEST_F(BucketWriterTest, MayGoWhileWritesAreInFlight) {
@@ -226,7 +227,7 @@ TEST_F(BucketWriterTest, MayGoWhileWritesAreInFlight) {
         }
     }
     Writer writer{*connection};
-    EXPECT_EQ(writer.put("last", "x", 0).kind, Kind::stored);
+    EXPECT_EQ(writer.put("last", "x", 0).kind, OutcomeKind::stored);
 }
 
 }  // namespace

@@ -30,10 +30,10 @@ namespace {
 using std::chrono::seconds;
 using support::NatsCluster;
 using support::wait_until;
-using Kind = WriteOutcome::Kind;
+using OutcomeKind = WriteOutcome::Kind;
 
-const std::string kBucket = "things";
-const std::string kStream = "KV_things";
+const std::string kClusterBucket = "things";
+const std::string kClusterStream = "KV_things";
 /// An election takes up to nine seconds, and the way to it a few more.
 constexpr seconds kPatience{90};
 
@@ -52,7 +52,7 @@ class NatsClusterTest : public testing::Test {
     void make_bucket() {
         const auto connection = connect(cluster.url());
         BucketConfig config;
-        config.name = kBucket;
+        config.name = kClusterBucket;
         config.history = 64;
         config.replicas = 3;
         ASSERT_TRUE(wait_until([&] { return ensure_bucket(*connection, config).has_value(); }, kPatience));
@@ -60,7 +60,7 @@ class NatsClusterTest : public testing::Test {
     }
 
     std::size_t leader() const {
-        const auto found = support::eventually([&] { return cluster.leader_of(kStream); }, kPatience);
+        const auto found = support::eventually([&] { return cluster.leader_of(kClusterStream); }, kPatience);
         if (!found) throw std::runtime_error("the stream has no leader:\n" + cluster.log());
         return *found;
     }
@@ -68,14 +68,14 @@ class NatsClusterTest : public testing::Test {
     bool another_leads_than(std::size_t server) const {
         return wait_until(
             [&] {
-                const auto found = cluster.leader_of(kStream);
+                const auto found = cluster.leader_of(kClusterStream);
                 return found && *found != server;
             },
             kPatience);
     }
 
     bool wait_until_whole() const {
-        return wait_until([&] { return cluster.whole(kStream); }, kPatience);
+        return wait_until([&] { return cluster.whole(kClusterStream); }, kPatience);
     }
 
     /// A put that the stream's leader has acknowledged; its revision.
@@ -88,7 +88,7 @@ class NatsClusterTest : public testing::Test {
         jsPubOptions_Init(&options);
         options.MaxWait = 2000;
         jsPubAck* ack = nullptr;
-        const std::string subject = "$KV." + kBucket + "." + key;
+        const std::string subject = "$KV." + kClusterBucket + "." + key;
         if (js_Publish(&ack, js, subject.c_str(), value.data(), static_cast<int>(value.size()), &options,
                        nullptr) != NATS_OK) {
             return std::nullopt;
@@ -110,7 +110,7 @@ TEST_F(NatsClusterTest, KeepsABucketOfThreeReplicasOverTheDeathOfItsLeader) {
     const std::size_t first = leader();
     cluster.kill(first);
     ASSERT_TRUE(another_leads_than(first)) << cluster.log();
-    EXPECT_FALSE(cluster.whole(kStream));
+    EXPECT_FALSE(cluster.whole(kClusterStream));
     EXPECT_TRUE(put_in_the_end(*connection, "a", "2"));
     cluster.restart(first);
     EXPECT_TRUE(wait_until_whole()) << cluster.log();
@@ -163,7 +163,7 @@ TEST_F(NatsClusterTest, TellsAWatchTheSameAtEveryServer) {
     for (std::size_t i = 0; i < NatsCluster::kServers; ++i) {
         connections.at(i) = connect(cluster.url(i));
         watches.at(i) = std::make_unique<BucketWatch>(
-            *connections.at(i), kBucket,
+            *connections.at(i), kClusterBucket,
             [&to = events.at(i)](BucketEvent event) { to.take(std::move(event)); });
     }
     std::map<std::string, std::string> values;
@@ -188,8 +188,8 @@ TEST_F(NatsClusterTest, TellsAWatchTheSameAtEveryServer) {
     jsCtx* js = nullptr;
     ASSERT_EQ(natsConnection_JetStream(&js, connections.at(other)->handle(), nullptr), NATS_OK);
     const JetStreamHandle owner{js};
-    ASSERT_TRUE(wait_until([&] { return js_PurgeStream(js, kStream.c_str(), nullptr, nullptr) == NATS_OK; },
-                           kPatience));
+    ASSERT_TRUE(wait_until(
+        [&] { return js_PurgeStream(js, kClusterStream.c_str(), nullptr, nullptr) == NATS_OK; }, kPatience));
     values.clear();
     EXPECT_TRUE(all_hold_them()) << cluster.log();
 }
@@ -223,9 +223,9 @@ TEST_F(NatsClusterTest, OfTwoWritersAtOneRevisionOneWins) {
     const auto other_connection = connect(cluster.url(1));
     Outcomes of_one;
     Outcomes of_other;
-    const auto one = BucketWriter::open(*one_connection, kBucket,
+    const auto one = BucketWriter::open(*one_connection, kClusterBucket,
                                         [&](WriteOutcome outcome) { of_one.take(std::move(outcome)); });
-    const auto other = BucketWriter::open(*other_connection, kBucket,
+    const auto other = BucketWriter::open(*other_connection, kClusterBucket,
                                           [&](WriteOutcome outcome) { of_other.take(std::move(outcome)); });
     ASSERT_TRUE(one && other);
     auto revision = put(*one_connection, "a", "0");
@@ -238,11 +238,11 @@ TEST_F(NatsClusterTest, OfTwoWritersAtOneRevisionOneWins) {
             wait_until([&] { return of_one.count() == round && of_other.count() == round; }, kPatience));
         const WriteOutcome a = of_one.last();
         const WriteOutcome b = of_other.last();
-        ASSERT_NE(a.kind == Kind::stored, b.kind == Kind::stored)
+        ASSERT_NE(a.kind == OutcomeKind::stored, b.kind == OutcomeKind::stored)
             << "round " << round << ": " << a.revision << a.text << ", " << b.revision << b.text;
-        ASSERT_EQ((a.kind == Kind::stored ? b : a).kind, Kind::lost) << a.text << b.text;
-        if (a.kind == Kind::stored) ++won_by_one;
-        revision = a.kind == Kind::stored ? a.revision : b.revision;
+        ASSERT_EQ((a.kind == OutcomeKind::stored ? b : a).kind, OutcomeKind::lost) << a.text << b.text;
+        if (a.kind == OutcomeKind::stored) ++won_by_one;
+        revision = a.kind == OutcomeKind::stored ? a.revision : b.revision;
     }
     EXPECT_GT(won_by_one, 0) << "both have to be able to win, or nothing was raced";
     EXPECT_LT(won_by_one, static_cast<int>(kRounds));

@@ -9,6 +9,7 @@
 #include "tests/support/ping_ledger.hpp"
 #include "tests/support/postgres_server.hpp"
 #include "tests/support/temp_dir.hpp"
+#include "tests/support/times.hpp"
 #include "tests/support/wait_until.hpp"
 #include "tests/support/webhook_receiver.hpp"
 
@@ -32,8 +33,8 @@ using support::wait_until;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr const char* kSecret = "a-secret-of-a-test";
-constexpr int kTargets = 20;
+constexpr const char* kNatsSecret = "a-secret-of-a-test";
+constexpr int kRightsTargets = 20;
 
 /// The block of the page, with passwords, and with a user for the test who may do everything.
 std::string rights_of_the_page() {
@@ -44,10 +45,10 @@ std::string rights_of_the_page() {
     if (from == std::string::npos) throw std::runtime_error("no block of rights in docs/nats-rights.md");
     const auto begin = from + fence.size();
     std::string block = page.substr(begin, page.find(fence, begin) - begin);
-    block = std::regex_replace(block, std::regex{R"(\$\w+_PASSWORD)"}, std::string{'"'} + kSecret + '"');
+    block = std::regex_replace(block, std::regex{R"(\$\w+_PASSWORD)"}, std::string{'"'} + kNatsSecret + '"');
     const std::string users = "users: [\n";
     block.insert(block.find(users) + users.size(),
-                 std::string{"    { user: \"test\", password: \""} + kSecret + "\" }\n");
+                 std::string{"    { user: \"test\", password: \""} + kNatsSecret + "\" }\n");
     return block;
 }
 
@@ -61,23 +62,17 @@ std::string without(std::string block, const std::string& text) {
 }
 
 support::ProcessOptions as(const std::string& user) {
-    return {.environment = {{"NATS_USER", user}, {"NATS_PASSWORD", kSecret}}};
+    return {.environment = {{"NATS_USER", user}, {"NATS_PASSWORD", kNatsSecret}}};
 }
 
-std::unique_ptr<nats::Connection> connect(const support::NatsServer& server) {
+std::unique_ptr<nats::Connection> connect_as_test(const support::NatsServer& server) {
     nats::ConnectOptions options;
     options.url = server.url();
     options.user = "test";
-    options.password = kSecret;
+    options.password = kNatsSecret;
     auto connection = nats::Connection::open(options);
     if (!connection) throw std::runtime_error(connection.error().text);
     return std::move(*connection);
-}
-
-std::size_t count(const std::string& text, const std::string& part) {
-    std::size_t found = 0;
-    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
-    return found;
 }
 
 /// A server with restricted users, and a probe that is one of them.
@@ -90,7 +85,7 @@ class NatsRights : public testing::Test {
 
     void start_server(const std::string& rights) {
         server = std::make_unique<support::NatsServer>(support::NatsServerOptions{.extra_config = rights});
-        connection = connect(*server);
+        connection = connect_as_test(*server);
         pings = std::make_unique<support::PingLedger>(*connection);
     }
 
@@ -111,7 +106,7 @@ class NatsRights : public testing::Test {
 
     /// Targets at a port where nobody listens.
     void define_dead() const {
-        for (int i = 0; i < kTargets; ++i) define("db" + std::to_string(i), 1);
+        for (int i = 0; i < kRightsTargets; ++i) define("db" + std::to_string(i), 1);
     }
 
     void make_buckets() {
@@ -175,11 +170,11 @@ TEST_F(NatsRights, OfThePageAreEnoughForEveryDaemon) {
         return aggregator.metric("pgpulse_aggregator_history_copied_total").value_or(0);
     };
     ASSERT_TRUE(wait_until([&] {
-        return copied() > kTargets && aggregator.metric("pgpulse_aggregator_history_behind") == 0;
+        return copied() > kRightsTargets && aggregator.metric("pgpulse_aggregator_history_behind") == 0;
     })) << logs();
     // The buckets are read anew by a connection that comes back.
     server->restart();
-    ASSERT_TRUE(wait_until([&] { return count(probe->log(), "connected to NATS") == 2; })) << logs();
+    ASSERT_TRUE(wait_until([&] { return support::times("connected to NATS", probe->log()) == 2; })) << logs();
     ASSERT_TRUE(wait_until(all_ready)) << logs();
     // So is the end of the history, before it is gone on with.
     const double before = copied();
@@ -212,7 +207,7 @@ TEST_F(NatsRights, ToPublishPingsThatAreMissingAreSaidOnceForAllTargets) {
     };
     // It goes on pinging, and most of what the server says of it is kept back.
     ASSERT_TRUE(wait_until([&] { return made() > 200; })) << probe->log();
-    EXPECT_LT(count(probe->log(), "may not publish on 'health.ping."), 20U) << probe->log();
+    EXPECT_LT(support::times("may not publish on 'health.ping.", probe->log()), 20) << probe->log();
     EXPECT_EQ(probe->stop(), 0);
 }
 

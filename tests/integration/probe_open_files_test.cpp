@@ -24,7 +24,7 @@ using support::wait_until;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr int kTargets = 60;
+constexpr int kMoreThanFiles = 60;
 constexpr unsigned kFiles = 128;  // 64 of them in reserve, 32 for pings
 constexpr double kFittingSessions = 32;
 
@@ -42,7 +42,7 @@ std::string targets_file(const support::TempDir& folder, std::uint16_t port) {
                           {"interval_ms", 2000},
                           {"timeout_ms", 20000},
                           {"fast_interval_ms", 1000}}}};
-    for (int i = 0; i < kTargets; ++i) file["targets"].push_back({{"name", target(i)}});
+    for (int i = 0; i < kMoreThanFiles; ++i) file["targets"].push_back({{"name", target(i)}});
     const auto path = folder / "targets.json";
     std::ofstream{path} << file;
     return path;
@@ -71,16 +71,16 @@ TEST(ProbeOpenFiles, TargetsWhoseSessionsDoNotFitArePingedByFreshConnections) {
     EXPECT_TRUE(wait_until([&] {
         int held = 0;
         int fresh = 0;
-        for (int i = 0; i < kTargets; ++i) ++(by_session(i) ? held : fresh);
-        for (int i = 0; i < kTargets; ++i) {
+        for (int i = 0; i < kMoreThanFiles; ++i) ++(by_session(i) ? held : fresh);
+        for (int i = 0; i < kMoreThanFiles; ++i) {
             if (!by_session(i) && !fresh_and_up(i)) return false;
         }
-        return held == kFittingSessions && fresh == kTargets - kFittingSessions;
+        return held == kFittingSessions && fresh == kMoreThanFiles - kFittingSessions;
     })) << probe.log();
     EXPECT_EQ(probe.metric("pgpulse_probe_sessions"), kFittingSessions);
-    EXPECT_EQ(probe.metric("pgpulse_probe_sessions_wanting"), kTargets - kFittingSessions);
+    EXPECT_EQ(probe.metric("pgpulse_probe_sessions_wanting"), kMoreThanFiles - kFittingSessions);
 
-    for (int i = 0; i < kTargets; ++i) {
+    for (int i = 0; i < kMoreThanFiles; ++i) {
         for (const Ping& ping : pings.of(target(i))) {
             EXPECT_NE(ping.opinion, Opinion::down) << target(i);
             EXPECT_EQ(ping.verdict, Verdict::accepting) << target(i) << ' ' << to_string(ping.reason);

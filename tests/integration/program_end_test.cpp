@@ -2,6 +2,7 @@
 #include "common/nats/bucket.hpp"
 #include "common/runtime/stop_limit.hpp"
 #include "tests/support/bucket_events.hpp"
+#include "tests/support/connect.hpp"
 #include "tests/support/daemons.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/wait_until.hpp"
@@ -23,14 +24,6 @@ namespace {
 
 using support::Daemon;
 using support::wait_until;
-
-std::unique_ptr<nats::Connection> connect(const std::string& url) {
-    nats::ConnectOptions options;
-    options.url = url;
-    auto opened = nats::Connection::open(options);
-    if (!opened) throw std::runtime_error{opened.error().text};
-    return std::move(*opened);
-}
 
 /// Whether a process holds a socket besides its standard streams.
 bool has_connection(pid_t pid) {
@@ -54,7 +47,7 @@ class EndOf : public testing::TestWithParam<const char*> {
 
     /// It does its work and waits for answers of NATS now and then, on all of its threads.
     void start_and_wait_until_it_serves() {
-        const auto connection = connect(server.url());
+        const auto connection = support::connect(server.url());
         start();
         support::BucketEvents members;
         const nats::BucketWatch watch{*connection, std::string{contract::kMembersBucket},

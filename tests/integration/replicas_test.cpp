@@ -1,9 +1,11 @@
 #include "common/contract/names.hpp"
 #include "common/nats/bucket.hpp"
 #include "tests/support/bucket_events.hpp"
+#include "tests/support/connect.hpp"
 #include "tests/support/daemons.hpp"
 #include "tests/support/nats_cluster.hpp"
 #include "tests/support/nats_server.hpp"
+#include "tests/support/times.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
@@ -24,14 +26,6 @@ namespace {
 using support::Daemon;
 using support::wait_until;
 
-std::unique_ptr<nats::Connection> connect(const std::string& url) {
-    nats::ConnectOptions options;
-    options.url = url;
-    auto opened = nats::Connection::open(options);
-    if (!opened) throw std::runtime_error{opened.error().text};
-    return std::move(*opened);
-}
-
 /// Nullopt: there is no such bucket, or nobody answers.
 std::optional<std::int64_t> replicas_of(nats::Connection& connection, std::string_view bucket) {
     jsCtx* js = nullptr;
@@ -50,16 +44,10 @@ void make(nats::Connection& connection, std::string_view bucket) {
     ASSERT_TRUE(nats::ensure_bucket(connection, config));
 }
 
-std::size_t count(const std::string& text, const std::string& part) {
-    std::size_t found = 0;
-    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
-    return found;
-}
-
 class ReplicasOf : public testing::TestWithParam<const char*> {
   protected:
     support::NatsServer server;
-    std::unique_ptr<nats::Connection> connection = connect(server.url());
+    std::unique_ptr<nats::Connection> connection = support::connect(server.url());
 
     Daemon start() { return {GetParam(), "one", {"--nats", server.url(), "--replicas", "3"}}; }
 };
@@ -89,7 +77,7 @@ TEST_P(ReplicasOf, ABucketThatIsThereWithFewerIsSaidOnceAndLeftAsItIs) {
             held, [](const auto& member) { return member.second.find("serving") != std::string::npos; });
     })) << daemon.log();
     EXPECT_EQ(daemon.stop(), 0);
-    EXPECT_EQ(count(daemon.log(), line), 1U) << daemon.log();
+    EXPECT_EQ(support::times(line, daemon.log()), 1) << daemon.log();
     for (const auto bucket : {contract::kStateBucket, contract::kTargetsBucket, contract::kMembersBucket})
         EXPECT_EQ(replicas_of(*connection, bucket), 1);
 }
@@ -103,7 +91,7 @@ INSTANTIATE_TEST_SUITE_P(EveryDaemon, ReplicasOf,
 
 TEST(ReplicasOnACluster, AreThoseThatADaemonWasAskedFor) {
     const support::NatsCluster cluster;
-    const auto connection = connect(cluster.url());
+    const auto connection = support::connect(cluster.url());
     const auto start = [&](const char* program, const char* replicas) {
         return Daemon{program, "one", {"--nats", cluster.url(), "--replicas", replicas}};
     };

@@ -11,7 +11,7 @@
 namespace pgpulse::support {
 namespace {
 
-constexpr std::chrono::seconds kDeadline{60};
+constexpr std::chrono::seconds kAgreementDeadline{60};
 
 nlohmann::json value_of(const ConsulAgent& consul, const std::string& target) {
     try {
@@ -53,7 +53,7 @@ Pipeline::Pipeline() {
     key_watch = std::make_unique<ConsulWatch>(consul.http_url(),
                                               std::vector<std::string>{"-type=key", "-key=health/db1"});
     if (!wait_until([&] { return !check_watch->entries().empty() && !key_watch->entries().empty(); },
-                    kDeadline)) {
+                    kAgreementDeadline)) {
         throw std::runtime_error("consul watch does not start\n" + logs());
     }
 }
@@ -84,7 +84,7 @@ bool Pipeline::agree(const std::string& target, const std::string& state) const 
 }
 
 bool Pipeline::agree_soon(const std::string& target, const std::string& state) const {
-    return wait_until([&] { return agree(target, state); }, kDeadline);
+    return wait_until([&] { return agree(target, state); }, kAgreementDeadline);
 }
 
 bool Pipeline::counted_without_gap(const std::string& target) const {

@@ -41,7 +41,7 @@ bool names(std::string_view header, std::string_view forbidden) {
     return forbidden.ends_with('/') ? header.starts_with(forbidden) : header == forbidden;
 }
 
-std::string read_file(const std::filesystem::path& path) {
+std::string text_of(const std::filesystem::path& path) {
     std::ifstream file{path};
     return {std::istreambuf_iterator<char>{file}, {}};
 }
@@ -55,8 +55,7 @@ std::vector<SourceFile> read_sources(const std::filesystem::path& root,
         for (const auto& entry : std::filesystem::recursive_directory_iterator{root / folder}) {
             const auto extension = entry.path().extension();
             if (!entry.is_regular_file() || (extension != ".hpp" && extension != ".cpp")) continue;
-            files.push_back(
-                {entry.path().lexically_relative(root).generic_string(), read_file(entry.path())});
+            files.push_back({entry.path().lexically_relative(root).generic_string(), text_of(entry.path())});
         }
     }
     std::ranges::sort(files, {}, &SourceFile::path);

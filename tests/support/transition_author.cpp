@@ -12,9 +12,9 @@
 namespace pgpulse::support {
 namespace {
 
-constexpr int64_t kWaitMs = 5000;
+constexpr int64_t kAuthorWaitMs = 5000;
 constexpr int64_t kNextMessageMs = 1000;
-constexpr std::chrono::seconds kDeadline{60};
+constexpr std::chrono::seconds kAuthorDeadline{60};
 
 const std::string kBucket{contract::kStateBucket};
 const std::string kHistory{contract::kHistoryStream};
@@ -47,7 +47,7 @@ TransitionAuthor::TransitionAuthor(const std::string& nats_url, int replicas) : 
     connection_ = std::move(*opened);
     jsOptions js_options;
     jsOptions_Init(&js_options);
-    js_options.Wait = kWaitMs;
+    js_options.Wait = kAuthorWaitMs;
     jsCtx* js = nullptr;
     if (natsConnection_JetStream(&js, connection_->handle(), &js_options) != NATS_OK)
         throw std::runtime_error("JetStream");
@@ -68,13 +68,13 @@ void TransitionAuthor::make_bucket() {
     config.history = 64;
     config.replicas = replicas_;
     config.republish_to = "health.state";
-    if (!wait_until([&] { return nats::ensure_bucket(*connection_, config).has_value(); }, kDeadline))
+    if (!wait_until([&] { return nats::ensure_bucket(*connection_, config).has_value(); }, kAuthorDeadline))
         throw std::runtime_error("the bucket cannot be made");
 }
 
 nats::WriteOutcome TransitionAuthor::outcome() {
     std::unique_lock lock{mutex_};
-    if (!wake_.wait_for(lock, kDeadline, [this] { return !outcomes_.empty(); }))
+    if (!wake_.wait_for(lock, kAuthorDeadline, [this] { return !outcomes_.empty(); }))
         throw std::runtime_error("a write has no outcome");
     nats::WriteOutcome first = std::move(outcomes_.front());
     outcomes_.erase(outcomes_.begin());
@@ -114,7 +114,7 @@ void TransitionAuthor::write(const std::string& target, const std::optional<std:
         const bool marker = !header(raw, "KV-Operation").empty();
         return value ? !marker && *value == nats::payload_of(message) : marker;
     };
-    if (!wait_until(stored, kDeadline)) throw std::runtime_error("cannot write " + target);
+    if (!wait_until(stored, kAuthorDeadline)) throw std::runtime_error("cannot write " + target);
 }
 
 void TransitionAuthor::transition(const std::string& target) {
@@ -190,7 +190,7 @@ std::vector<TransitionAuthor::Told> TransitionAuthor::told() {
     // It must not go while nats.c is about to put a message into it.
     const auto end = [this](natsSubscription* subscription) {
         natsSubscription_Unsubscribe(subscription);
-        natsConnection_FlushTimeout(connection_->handle(), kWaitMs);
+        natsConnection_FlushTimeout(connection_->handle(), kAuthorWaitMs);
         natsSubscription_Destroy(subscription);
     };
     const std::unique_ptr<natsSubscription, decltype(end)> subscription{raw, end};
@@ -222,7 +222,7 @@ Stories TransitionAuthor::history() {
 }
 
 bool TransitionAuthor::history_is_complete() {
-    return wait_until([&] { return history() == stories_; }, kDeadline);
+    return wait_until([&] { return history() == stories_; }, kAuthorDeadline);
 }
 
 nats::StreamInfoHandle TransitionAuthor::stream_info(const std::string& stream) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "probe/worker.hpp"
+#include "tests/support/ping_results.hpp"
 
 #include <gtest/gtest.h>
 
@@ -17,18 +18,6 @@ using contract::Reason;
 using contract::Role;
 using contract::Verdict;
 using contract::Via;
-
-inline constexpr contract::WallTime kWall{1'700'000'000s};
-
-inline const PingResult kAccepting{Verdict::accepting, Reason::ok, {}, 300us};
-inline const PingResult kRefused{Verdict::no_response, Reason::refused, {}, std::nullopt};
-inline const PingResult kReset{Verdict::no_response, Reason::reset, {}, std::nullopt};
-inline const PingResult kTimeout{Verdict::no_response, Reason::timeout, {}, std::nullopt};
-inline const PingResult kShuttingDown{
-    Verdict::rejecting, Reason::shutting_down, {'5', '7', 'P', '0', '3'}, 300us};
-inline const PingResult kWrongPassword{
-    Verdict::accepting, Reason::auth, {'2', '8', 'P', '0', '1'}, std::nullopt};
-inline const PingResult kNoFile{Verdict::not_attempted, Reason::config, {}, std::nullopt};
 
 inline contract::TargetDefinition definition(const std::string& name) {
     contract::TargetDefinition target;

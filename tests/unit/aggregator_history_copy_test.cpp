@@ -23,23 +23,23 @@ using testing::Contains;
 using testing::Key;
 using testing::Not;
 
-constexpr WallTime kEpoch{microseconds{1'700'000'000'000'001}};
+constexpr WallTime kFirstStored{microseconds{1'700'000'000'000'001}};
 constexpr WallTime kLater{microseconds{1'700'000'500'000'000}};
 constexpr std::uint64_t kManyRevisions = 1000;
 
 /// When the server stored the revision.
-WallTime stored_at(std::uint64_t revision) { return kEpoch + microseconds{revision * 1000}; }
+WallTime time_stored(std::uint64_t revision) { return kFirstStored + microseconds{revision * 1000}; }
 
 /// A transition as an aggregator stores it. `life` tells apart those which begin at 1 again.
 BucketRevision state(std::uint64_t revision, std::uint64_t transition, int life = 0,
                      const std::string& target = "db1") {
     contract::State state = support::a_state(target, Health::up, transition);
     state.decided_at += std::chrono::hours{life};
-    return {target, revision, stored_at(revision), "", true, encode(state)};
+    return {target, revision, time_stored(revision), "", true, encode(state)};
 }
 
 BucketRevision marker(std::uint64_t revision, const std::string& target = "db1") {
-    return {target, revision, stored_at(revision), "DEL", true, ""};
+    return {target, revision, time_stored(revision), "DEL", true, ""};
 }
 
 /// What stands in the history after the message.
@@ -55,7 +55,7 @@ class HistoryCopyTest : public testing::Test {
     std::vector<Entry> history;
 
     /// As a copier that starts: reads the history, opens the bucket.
-    std::uint64_t open(WallTime epoch = kEpoch, std::uint64_t last_revision = kManyRevisions) {
+    std::uint64_t open(WallTime epoch = kFirstStored, std::uint64_t last_revision = kManyRevisions) {
         copy.history_opened(last_sequence(), false);
         for (const Entry& entry : history) copy.history_entry(entry.target, entry.sequence, entry.mark);
         return copy.bucket_opened(epoch, last_revision);
@@ -186,11 +186,11 @@ TEST_F(HistoryCopyRule, PlaceIsKeptAfterARefusal) {
 TEST_F(HistoryCopyRule, RewoundBucketIsShorter) {
     open();
     for (std::uint64_t i = 1; i <= 5; ++i) EXPECT_TRUE(copies(state(i, i)));
-    EXPECT_EQ(open(kEpoch, 4), 1U);
+    EXPECT_EQ(open(kFirstStored, 4), 1U);
     EXPECT_FALSE(copies(state(1, 1)));
     EXPECT_FALSE(copies(state(4, 5))) << "put back";
     EXPECT_TRUE(copies(state(5, 6)));
-    EXPECT_EQ(open(kEpoch, 5), 5U);
+    EXPECT_EQ(open(kFirstStored, 5), 5U);
 }
 
 TEST_F(HistoryCopyRule, RewoundBucketIsKnownByWhenARevisionWasStored) {
@@ -205,13 +205,13 @@ TEST_F(HistoryCopyRule, RewoundBucketIsKnownByWhenARevisionWasStored) {
     another.stored_at += std::chrono::seconds{9};
     EXPECT_FALSE(copies(another));
     EXPECT_TRUE(copy.broken());
-    EXPECT_EQ(open(kEpoch, 5), 1U);
+    EXPECT_EQ(open(kFirstStored, 5), 1U);
     EXPECT_FALSE(copies(state(1, 1))) << "of before the removal";
     EXPECT_FALSE(copies(marker(2)));
     EXPECT_FALSE(copies(state(3, 1, 1)));
     EXPECT_FALSE(copies(state(4, 3, 1))) << "put back";
     EXPECT_TRUE(copies(another));
-    EXPECT_EQ(open(kEpoch, 5), 5U);
+    EXPECT_EQ(open(kFirstStored, 5), 5U);
     EXPECT_FALSE(copies(another));
     EXPECT_TRUE(copies(state(6, 5, 1)));
 }
@@ -222,7 +222,7 @@ TEST_F(HistoryCopyTest, SomebodysMessageInTheHistoryTakesAPlaceAndTellsNothing) 
     copy.history_opened(2, false);
     copy.history_entry("db1", 1, history.back().mark);
     copy.history_entry("db2", 2, std::nullopt);
-    EXPECT_EQ(copy.bucket_opened(kEpoch, kManyRevisions), 7U);
+    EXPECT_EQ(copy.bucket_opened(kFirstStored, kManyRevisions), 7U);
     const auto next = copy.revision(state(8, 2));
     ASSERT_TRUE(next);
     EXPECT_EQ(next->expected_last, 2U);
@@ -243,7 +243,7 @@ TEST_F(HistoryCopyTest, HeadersTellTheMark) {
     ASSERT_TRUE(message);
     std::map<std::string, std::string> headers;
     for (const auto& [name, value] : headers_of(*message)) headers[name] = value;
-    EXPECT_EQ(headers.at("Nats-Msg-Id"), contract::to_rfc3339(kEpoch) + "/7");
+    EXPECT_EQ(headers.at("Nats-Msg-Id"), contract::to_rfc3339(kFirstStored) + "/7");
     EXPECT_EQ(headers.at("Nats-Expected-Last-Sequence"), "0");
     EXPECT_EQ(headers.at("Pgpulse-Revision"), "7");
     EXPECT_EQ(headers.at("Pgpulse-Transition"), "3");
@@ -287,7 +287,7 @@ TEST_F(HistoryCopyTest, MessageNamesTheOneBeforeItWhileThatIsNotAcknowledged) {
     copy.stored(1, 2);
     EXPECT_EQ(copy.revision(state(3, 3))->expected_last_id, "");
     copy.history_opened(0, true);
-    copy.bucket_opened(kEpoch, kManyRevisions);
+    copy.bucket_opened(kFirstStored, kManyRevisions);
     ASSERT_TRUE(copy.revision(state(1, 1)));
     EXPECT_EQ(copy.revision(state(2, 2))->expected_last_id, "") << "of a replicated stream";
 }

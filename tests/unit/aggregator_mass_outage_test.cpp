@@ -21,8 +21,8 @@ using contract::Opinion;
 using support::a_target;
 using support::PingSource;
 
-constexpr std::size_t kTargets = 20'000;
-constexpr std::size_t kMostInFlight = 2048;
+constexpr std::size_t kOutageTargets = 20'000;
+constexpr std::size_t kMostWritesInFlight = 2048;
 
 class AggregatorMassOutage : public testing::Test {
   protected:
@@ -48,7 +48,7 @@ class AggregatorMassOutage : public testing::Test {
         ranks.fill(Rank::first);
         tally.members({"w1"}, now, actions);
         tally.ranks(ranks, now, actions);
-        for (std::size_t i = 0; i < kTargets; ++i) {
+        for (std::size_t i = 0; i < kOutageTargets; ++i) {
             names.push_back(fmt::format("db{}", i));
             tally.definition(a_target(names.back()), now, actions);
         }
@@ -71,7 +71,7 @@ class AggregatorMassOutage : public testing::Test {
                 under_way.push_back({put->state.target, put->state, put->expected});
         }
         most_under_way = std::max(most_under_way, under_way.size());
-        ASSERT_LE(under_way.size(), kMostInFlight);
+        ASSERT_LE(under_way.size(), kMostWritesInFlight);
     }
 
     /// Any one of those under way is answered; one in `fails` is not, in time.
@@ -108,19 +108,19 @@ class AggregatorMassOutage : public testing::Test {
 TEST_F(AggregatorMassOutage, EverythingIsWrittenOnceWithinABoundOfWritesInFlight) {
     all_say(Opinion::up);
     answer_all(1000);
-    ASSERT_EQ(bucket.size(), kTargets);
+    ASSERT_EQ(bucket.size(), kOutageTargets);
     for (const auto& [name, stored] : bucket) EXPECT_EQ(stored.first.transition, 1U);
     all_say(Opinion::down);
-    EXPECT_EQ(most_under_way, kMostInFlight) << "the bound is reached";
-    EXPECT_EQ(tally.census().writing, kTargets) << "the others wait for their turn";
+    EXPECT_EQ(most_under_way, kMostWritesInFlight) << "the bound is reached";
+    EXPECT_EQ(tally.census().writing, kOutageTargets) << "the others wait for their turn";
     answer_all(1000);
-    EXPECT_EQ(tally.census().by_state.at(Health::down), kTargets);
+    EXPECT_EQ(tally.census().by_state.at(Health::down), kOutageTargets);
     EXPECT_EQ(tally.census().writing, 0U);
     for (const auto& [name, stored] : bucket) {
         EXPECT_EQ(stored.first.state, Health::down) << name;
         EXPECT_EQ(stored.first.transition, 2U) << name;
     }
-    EXPECT_EQ(tally.counts().transitions, 2 * kTargets);
+    EXPECT_EQ(tally.counts().transitions, 2 * kOutageTargets);
     EXPECT_GT(tally.counts().writes_failed, 0U);
     EXPECT_EQ(tally.counts().writes_retried, tally.counts().writes_failed);
 }
@@ -138,7 +138,7 @@ TEST_F(AggregatorMassOutage, WhatChangesBackWhileItWaitsIsWrittenAsItIsThen) {
         EXPECT_TRUE(stored.first.transition == 1 || stored.first.transition == 3) << name;
         if (stored.first.transition == 3) ++told;
     }
-    EXPECT_EQ(told, kMostInFlight) << "of those alone whose outage was on its way";
+    EXPECT_EQ(told, kMostWritesInFlight) << "of those alone whose outage was on its way";
 }
 
 }  // namespace

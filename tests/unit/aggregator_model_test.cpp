@@ -31,9 +31,9 @@ using support::StateBucketModel;
 using support::TallyModel;
 using Message = StateBucketModel::Message;
 
-constexpr contract::WallTime kStart{1'700'000'000s};
-const std::vector<std::string> kTargets{"db0", "db1", "db2"};
-const std::vector<std::string> kWorkers{"w0", "w1", "w2", "w3", "w4"};
+constexpr contract::WallTime kModelStart{1'700'000'000s};
+const std::vector<std::string> kModelTargets{"db0", "db1", "db2"};
+const std::vector<std::string> kModelWorkers{"w0", "w1", "w2", "w3", "w4"};
 const std::string kSelf = "aggregator-1";
 
 class Walk {
@@ -43,7 +43,7 @@ class Walk {
         members();
         ranks(Rank::first);
         // Some walks begin with definitions read and targets served, others come to it.
-        for (const std::string& name : kTargets) define(name);
+        for (const std::string& name : kModelTargets) define(name);
         done({}, [&] {
             tally_.definitions_loaded(now_, actions_);
             model_.definitions_loaded();
@@ -69,7 +69,7 @@ class Walk {
 
     /// The tally believes what the bucket says.
     void expect_the_buckets_word() {
-        for (const std::string& name : kTargets) {
+        for (const std::string& name : kModelTargets) {
             if (!definitions_.contains(name) || model_.writing(name)) continue;
             const auto& belief = model_.belief(name);
             const auto stored = bucket_.state_of(name);
@@ -113,7 +113,7 @@ class Walk {
     StateBucketModel bucket_;
     StateBucketModel::Watch& watch_ = bucket_.add_watch();
     Tally::Actions actions_;
-    Now now_{std::chrono::steady_clock::time_point{1h}, kStart};
+    Now now_{std::chrono::steady_clock::time_point{1h}, kModelStart};
     std::vector<UnderWay> under_way_;
     std::map<std::string, Worker> workers_;
     std::map<std::pair<std::string, std::string>, View> views_;
@@ -234,10 +234,10 @@ class Walk {
                 if (chance(8)) ranks(chance(5) ? Rank::none : chance(2) ? Rank::first : Rank::second);
                 return;
             case 3:
-                if (chance(3)) others_write(any(kTargets));
+                if (chance(3)) others_write(any(kModelTargets));
                 return;
             case 4:
-                if (chance(6)) hand(any(kTargets));
+                if (chance(6)) hand(any(kModelTargets));
                 return;
             case 5:
                 return damage_bucket();
@@ -259,7 +259,7 @@ class Walk {
 
     void on_definition() {
         if (!chance(4)) return;
-        const std::string& name = any(kTargets);
+        const std::string& name = any(kModelTargets);
         if (definitions_.contains(name) && chance(4)) {
             definitions_.erase(name);
             done({name}, [&] {
@@ -292,7 +292,7 @@ class Walk {
 
     void members() {
         std::vector<std::string> probes;
-        for (const std::string& worker : kWorkers) {
+        for (const std::string& worker : kModelWorkers) {
             if (!chance(4)) probes.push_back(worker);
         }
         done(model_.targets(), [&] {
@@ -320,14 +320,14 @@ class Walk {
         }
         if (chance(6)) {
             ++state.restarts;
-            state.started_at = kStart + std::chrono::seconds{chance(3) ? pick(5) : ++lives_};
+            state.started_at = kModelStart + std::chrono::seconds{chance(3) ? pick(5) : ++lives_};
         }
         if (chance(6)) state.maintenance = !state.maintenance;
         if (state.maintenance || chance(4)) state.maintenance_until = definitions_[name].maintenance_until;
         if (definitions_[name].name.empty()) definitions_.erase(name);
         state.conflicts_with.clear();
         if (chance(6)) {
-            const std::string& other = any(kTargets);
+            const std::string& other = any(kModelTargets);
             if (other != name) state.conflicts_with = {other};
         }
         ++state.transition;
@@ -448,14 +448,14 @@ class Walk {
     }
 
     void change_mind() {
-        View& view = views_[{any(kWorkers), any(kTargets)}];
+        View& view = views_[{any(kModelWorkers), any(kModelTargets)}];
         view.opinion = any(
             std::vector<Opinion>{Opinion::up, Opinion::up, Opinion::down, Opinion::down, Opinion::undecided});
         view.reason = Reason::ok;
         if (view.opinion == Opinion::down) view.reason = chance(2) ? Reason::refused : Reason::timeout;
         view.role = chance(2) ? Role::primary : Role::replica;
         view.session = chance(2);
-        Worker& worker = workers_[any(kWorkers)];
+        Worker& worker = workers_[any(kModelWorkers)];
         if (chance(4)) worker.suspect = !worker.suspect;
     }
 
@@ -494,7 +494,7 @@ class Walk {
             if (!chance(4)) {
                 if (chance(30)) ++lives_;
                 // A late ping tells of the life before.
-                ping.started_at = kStart + std::chrono::seconds{chance(10) ? lives_ / 3 : lives_ / 2};
+                ping.started_at = kModelStart + std::chrono::seconds{chance(10) ? lives_ / 3 : lives_ / 2};
                 if (lives_ % 2 == 1) ping.crashed_at = *ping.started_at + std::chrono::seconds{lives_};
             }
         }
@@ -502,8 +502,8 @@ class Walk {
     }
 
     void ping() {
-        const std::string& target = chance(50) ? std::string{"stranger"} : any(kTargets);
-        contract::Ping ping = new_ping(any(kWorkers), target);
+        const std::string& target = chance(50) ? std::string{"stranger"} : any(kModelTargets);
+        contract::Ping ping = new_ping(any(kModelWorkers), target);
         pings_.push_back(ping);
         if (chance(12)) return;  // on its way for longer, or lost
         if (chance(8)) {

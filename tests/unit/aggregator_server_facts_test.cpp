@@ -9,100 +9,100 @@ namespace {
 using namespace std::chrono_literals;
 using contract::Role;
 
-constexpr contract::WallTime kStart{1'700'000'000s};
+constexpr contract::WallTime kFactsStart{1'700'000'000s};
 
 /// A life that started so long after the first one, and crashed so long after its own start.
-ServerLife life(std::chrono::seconds start, std::optional<std::chrono::seconds> crash = std::nullopt) {
-    ServerLife result{kStart + start, std::nullopt};
-    if (crash) result.crashed_at = kStart + start + *crash;
+ServerLife a_life(std::chrono::seconds start, std::optional<std::chrono::seconds> crash = std::nullopt) {
+    ServerLife result{kFactsStart + start, std::nullopt};
+    if (crash) result.crashed_at = kFactsStart + start + *crash;
     return result;
 }
 
 TEST(ServerLives, FirstLifeIsNoRestart) {
     ServerLives lives;
     EXPECT_EQ(lives.present(), std::nullopt);
-    EXPECT_FALSE(lives.tells_restart(life(0s, 10s)));
-    EXPECT_EQ(lives.present(), life(0s, 10s));
-    EXPECT_FALSE(lives.tells_restart(life(0s, 10s))) << "nor is it when it is told again";
+    EXPECT_FALSE(lives.tells_restart(a_life(0s, 10s)));
+    EXPECT_EQ(lives.present(), a_life(0s, 10s));
+    EXPECT_FALSE(lives.tells_restart(a_life(0s, 10s))) << "nor is it when it is told again";
 }
 
 TEST(ServerLives, OneVoiceRestarts) {
     ServerLives lives;
-    lives.adopt(life(0s));
-    EXPECT_TRUE(lives.tells_restart(life(60s))) << "another start";
-    EXPECT_TRUE(lives.tells_restart(life(0s, 10s))) << "the first crash";
-    EXPECT_TRUE(lives.tells_restart(life(-60s))) << "a clock that was set back";
-    EXPECT_EQ(lives.present(), life(0s)) << "what is told is not adopted yet";
-    lives.adopt(life(0s, 10s));
-    EXPECT_FALSE(lives.tells_restart(life(0s, 10s)));
-    EXPECT_TRUE(lives.tells_restart(life(0s, 20s))) << "a later crash";
+    lives.adopt(a_life(0s));
+    EXPECT_TRUE(lives.tells_restart(a_life(60s))) << "another start";
+    EXPECT_TRUE(lives.tells_restart(a_life(0s, 10s))) << "the first crash";
+    EXPECT_TRUE(lives.tells_restart(a_life(-60s))) << "a clock that was set back";
+    EXPECT_EQ(lives.present(), a_life(0s)) << "what is told is not adopted yet";
+    lives.adopt(a_life(0s, 10s));
+    EXPECT_FALSE(lives.tells_restart(a_life(0s, 10s)));
+    EXPECT_TRUE(lives.tells_restart(a_life(0s, 20s))) << "a later crash";
 }
 
 TEST(ServerLives, KnownLifeAgainSaysNothing) {
     ServerLives lives;
-    lives.adopt(life(0s));
-    lives.adopt(life(60s));
-    lives.adopt(life(60s, 5s));
-    EXPECT_FALSE(lives.tells_restart(life(0s)));
-    EXPECT_FALSE(lives.tells_restart(life(60s)));
-    EXPECT_EQ(lives.present(), life(60s, 5s));
+    lives.adopt(a_life(0s));
+    lives.adopt(a_life(60s));
+    lives.adopt(a_life(60s, 5s));
+    EXPECT_FALSE(lives.tells_restart(a_life(0s)));
+    EXPECT_FALSE(lives.tells_restart(a_life(60s)));
+    EXPECT_EQ(lives.present(), a_life(60s, 5s));
 }
 
 TEST(ServerLives, KnownLifeAgainIsForgottenAfterEightOthers) {
     ServerLives lives;
-    for (int i = 0; i <= 9; ++i) lives.adopt(life(i * 60s));
-    EXPECT_FALSE(lives.tells_restart(life(60s)));
-    EXPECT_TRUE(lives.tells_restart(life(0s)));
+    for (int i = 0; i <= 9; ++i) lives.adopt(a_life(i * 60s));
+    EXPECT_FALSE(lives.tells_restart(a_life(60s)));
+    EXPECT_TRUE(lives.tells_restart(a_life(0s)));
 }
 
 TEST(ServerLives, KnownLifeAgainThatTheStateReturnsToIsThePresentOne) {
     ServerLives lives;
-    lives.adopt(life(0s));
-    lives.adopt(life(60s));
-    lives.adopt(life(0s));
-    EXPECT_EQ(lives.present(), life(0s));
-    EXPECT_FALSE(lives.tells_restart(life(60s)));
-    lives.adopt(life(120s));
-    EXPECT_FALSE(lives.tells_restart(life(0s)));
+    lives.adopt(a_life(0s));
+    lives.adopt(a_life(60s));
+    lives.adopt(a_life(0s));
+    EXPECT_EQ(lives.present(), a_life(0s));
+    EXPECT_FALSE(lives.tells_restart(a_life(60s)));
+    lives.adopt(a_life(120s));
+    EXPECT_FALSE(lives.tells_restart(a_life(0s)));
 }
 
 TEST(ServerLives, EarlierStartWaitsUntilItIsToldForLongerThanAPingCanBeLate) {
     ServerLives lives;
-    EXPECT_FALSE(lives.waits(life(0s), 0ms, 1000ms)) << "there is none to be earlier than";
-    lives.adopt(life(60s));
-    EXPECT_FALSE(lives.waits(life(120s), 0ms, 1000ms));
-    EXPECT_FALSE(lives.waits(life(60s, 10s), 0ms, 1000ms));
-    EXPECT_TRUE(lives.waits(life(0s), 100ms, 1000ms));
-    EXPECT_TRUE(lives.waits(life(0s), 1000ms, 1000ms));
-    EXPECT_FALSE(lives.waits(life(60s), 1050ms, 1000ms)) << "the present one, again";
-    EXPECT_TRUE(lives.waits(life(0s), 1200ms, 1000ms)) << "so that was a late ping, and this one may be";
-    EXPECT_TRUE(lives.waits(life(0s), 2200ms, 1000ms));
-    EXPECT_FALSE(lives.waits(life(0s), 2201ms, 1000ms)) << "the server's clock was set back";
-    lives.adopt(life(0s));
-    EXPECT_FALSE(lives.waits(life(0s), 2300ms, 1000ms));
+    EXPECT_FALSE(lives.waits(a_life(0s), 0ms, 1000ms)) << "there is none to be earlier than";
+    lives.adopt(a_life(60s));
+    EXPECT_FALSE(lives.waits(a_life(120s), 0ms, 1000ms));
+    EXPECT_FALSE(lives.waits(a_life(60s, 10s), 0ms, 1000ms));
+    EXPECT_TRUE(lives.waits(a_life(0s), 100ms, 1000ms));
+    EXPECT_TRUE(lives.waits(a_life(0s), 1000ms, 1000ms));
+    EXPECT_FALSE(lives.waits(a_life(60s), 1050ms, 1000ms)) << "the present one, again";
+    EXPECT_TRUE(lives.waits(a_life(0s), 1200ms, 1000ms)) << "so that was a late ping, and this one may be";
+    EXPECT_TRUE(lives.waits(a_life(0s), 2200ms, 1000ms));
+    EXPECT_FALSE(lives.waits(a_life(0s), 2201ms, 1000ms)) << "the server's clock was set back";
+    lives.adopt(a_life(0s));
+    EXPECT_FALSE(lives.waits(a_life(0s), 2300ms, 1000ms));
 }
 
 TEST(ServerLives, CrashNeedsATime) {
     ServerLives lives;
-    lives.adopt(life(0s, 20s));
-    EXPECT_FALSE(lives.tells_restart(life(0s))) << "somebody has reset the statistics";
-    EXPECT_FALSE(lives.tells_restart(life(0s, 10s))) << "a crash before the one that is known";
-    EXPECT_TRUE(lives.tells_restart(life(0s, 21s)));
-    EXPECT_TRUE(lives.tells_restart(life(60s))) << "of another start no crash is needed";
+    lives.adopt(a_life(0s, 20s));
+    EXPECT_FALSE(lives.tells_restart(a_life(0s))) << "somebody has reset the statistics";
+    EXPECT_FALSE(lives.tells_restart(a_life(0s, 10s))) << "a crash before the one that is known";
+    EXPECT_TRUE(lives.tells_restart(a_life(0s, 21s)));
+    EXPECT_TRUE(lives.tells_restart(a_life(60s))) << "of another start no crash is needed";
 }
 
 TEST(ServerLives, AreThoseThatPingsAndStatesTell) {
     contract::Ping ping;
     EXPECT_EQ(life_of(ping), std::nullopt);
-    ping.started_at = kStart;
-    EXPECT_EQ(life_of(ping), life(0s));
-    ping.crashed_at = kStart + 5s;
-    EXPECT_EQ(life_of(ping), life(0s, 5s));
+    ping.started_at = kFactsStart;
+    EXPECT_EQ(life_of(ping), a_life(0s));
+    ping.crashed_at = kFactsStart + 5s;
+    EXPECT_EQ(life_of(ping), a_life(0s, 5s));
     contract::State state;
     EXPECT_EQ(life_of(state), std::nullopt);
-    state.started_at = kStart;
-    state.crashed_at = kStart + 5s;
-    EXPECT_EQ(life_of(state), life(0s, 5s));
+    state.started_at = kFactsStart;
+    state.crashed_at = kFactsStart + 5s;
+    EXPECT_EQ(life_of(state), a_life(0s, 5s));
 }
 
 struct Reports {

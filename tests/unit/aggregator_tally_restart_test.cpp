@@ -21,12 +21,12 @@ using contract::Reason;
 using contract::Role;
 using contract::Verdict;
 
-constexpr contract::WallTime kStart{1'700'000'000s};
+constexpr contract::WallTime kRestartStart{1'700'000'000s};
 
 /// A life that started so long after the first one, and crashed so long after its own start.
 ServerLife life(std::chrono::seconds start, std::optional<std::chrono::seconds> crash = std::nullopt) {
-    ServerLife result{kStart + start, std::nullopt};
-    if (crash) result.crashed_at = kStart + start + *crash;
+    ServerLife result{kRestartStart + start, std::nullopt};
+    if (crash) result.crashed_at = kRestartStart + start + *crash;
     return result;
 }
 
@@ -41,7 +41,7 @@ class TallyRestartTest : public testing::Test {
     };
 
     std::vector<std::unique_ptr<Aggregator>> aggregators;
-    Now now{std::chrono::steady_clock::time_point{1h}, contract::WallTime{kStart + 24h}};
+    Now now{std::chrono::steady_clock::time_point{1h}, contract::WallTime{kRestartStart + 24h}};
     std::vector<contract::State> history;  // each of another transition
     std::uint64_t revision = 0;
     std::uint64_t pings = 0;

@@ -9,7 +9,7 @@
 namespace pgpulse::consul_bridge {
 namespace {
 
-const std::string kKey = "health/db1";
+const std::string kDifferenceKey = "health/db1";
 const contract::WallTime kEpoch{std::chrono::microseconds{1000}};
 const contract::WallTime kOtherEpoch{std::chrono::microseconds{2000}};
 
@@ -159,7 +159,7 @@ TEST(BridgeDifference, Register) {
     for (const Case& c : cases) {
         Held h = held();
         c.change(h);
-        const Difference difference = to_register("db1", kKey, wanted(), h);
+        const Difference difference = to_register("db1", kDifferenceKey, wanted(), h);
         EXPECT_EQ(brief(difference), c.operations) << c.rule;
         EXPECT_EQ(difference.obstacle, c.obstacle) << c.rule;
     }
@@ -170,9 +170,10 @@ TEST(BridgeDifference, WhatTheBucketDoesNotHoldAnyMoreIsOverwritten) {
         Held h = held();
         h.value->stamp = lost;
         h.value->value = "99";
-        EXPECT_EQ(brief(to_register("db1", kKey, wanted(), h, lost)), std::vector<std::string>{"cas 12"});
+        EXPECT_EQ(brief(to_register("db1", kDifferenceKey, wanted(), h, lost)),
+                  std::vector<std::string>{"cas 12"});
         const Stamp another{lost.epoch, 98};
-        EXPECT_NE(to_register("db1", kKey, wanted(), h, another).obstacle, Obstacle::none);
+        EXPECT_NE(to_register("db1", kDifferenceKey, wanted(), h, another).obstacle, Obstacle::none);
     }
 }
 
@@ -215,11 +216,12 @@ TEST(BridgeDifference, RegisterWithAKeyAtTheRoot) {
     for (const Case& c : cases) {
         Held h = held();
         c.change(h);
-        const Difference difference = to_register("db1", kKey, with_root, h);
+        const Difference difference = to_register("db1", kDifferenceKey, with_root, h);
         EXPECT_EQ(brief(difference), c.operations) << c.rule;
         EXPECT_EQ(difference.obstacle, c.obstacle) << c.rule;
         for (const Operation& operation : difference.operations) apply(operation, 20, h);
-        EXPECT_EQ(brief(to_register("db1", kKey, with_root, h)), std::vector<std::string>{}) << c.rule;
+        EXPECT_EQ(brief(to_register("db1", kDifferenceKey, with_root, h)), std::vector<std::string>{})
+            << c.rule;
     }
 }
 
@@ -254,7 +256,7 @@ TEST(BridgeDifference, Deregister) {
     for (const Case& c : cases) {
         Held h = held();
         c.change(h);
-        EXPECT_EQ(brief(to_deregister("db1", kKey, h)), c.operations) << c.rule;
+        EXPECT_EQ(brief(to_deregister("db1", kDifferenceKey, h)), c.operations) << c.rule;
     }
 }
 
@@ -273,10 +275,11 @@ TEST(BridgeDifference, OnceItsOperationsAreDoneNothingIsLeftToDo) {
     for (const auto& start : starts) {
         Held h = held();
         start(h);
-        for (const Operation& operation : to_register("db1", kKey, wanted(), h).operations)
+        for (const Operation& operation : to_register("db1", kDifferenceKey, wanted(), h).operations)
             apply(operation, 20, h);
-        EXPECT_EQ(brief(to_register("db1", kKey, wanted(), h)), std::vector<std::string>{});
-        for (const Operation& operation : to_deregister("db1", kKey, h).operations) apply(operation, 0, h);
+        EXPECT_EQ(brief(to_register("db1", kDifferenceKey, wanted(), h)), std::vector<std::string>{});
+        for (const Operation& operation : to_deregister("db1", kDifferenceKey, h).operations)
+            apply(operation, 0, h);
         EXPECT_EQ(h, Held{});
     }
 }

@@ -12,7 +12,7 @@ using contract::Health;
 using std::chrono::milliseconds;
 using Stage = support::MirrorStage;
 
-const contract::WallTime kNextEpoch{std::chrono::microseconds{2'000'000}};
+const contract::WallTime kLaterEpoch{std::chrono::microseconds{2'000'000}};
 
 TEST(BridgeMirrorRules, NothingIsWrittenBeforeEverythingWasRead) {
     Stage s;
@@ -61,8 +61,8 @@ TEST(BridgeMirrorRules, AnOlderRevisionOfTheSameBucketIsIgnored) {
     s.pass(milliseconds{60'000});
     s.settle();
     EXPECT_EQ(s.status("db1"), "critical");
-    s.bucket = {kNextEpoch, 1};
-    s.observe("db1", Health::up, 1, kNextEpoch);
+    s.bucket = {kLaterEpoch, 1};
+    s.observe("db1", Health::up, 1, kLaterEpoch);
     s.settle();
     EXPECT_EQ(s.status("db1"), "passing");
 }

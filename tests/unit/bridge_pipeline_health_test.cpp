@@ -17,8 +17,8 @@ constexpr std::chrono::seconds kStaleAfter{30};
 const WallTime kStart = *contract::parse_rfc3339("2026-01-02T14:00:00.25Z");
 
 /// A bridge's eyes and its clocks.
-struct Stage {
-    explicit Stage(std::chrono::seconds stale_after = kStaleAfter) : health(stale_after, now, wall) {}
+struct HealthStage {
+    explicit HealthStage(std::chrono::seconds stale_after = kStaleAfter) : health(stale_after, now, wall) {}
 
     Mono now{1h};
     WallTime wall = kStart;
@@ -56,7 +56,7 @@ struct Stage {
 };
 
 TEST(PipelineHealthRule, HearsAndServed) {
-    Stage stage;
+    HealthStage stage;
     EXPECT_EQ(stage.says(), "critical: starting: has not heard itself on NATS yet");
     stage.look();
     EXPECT_EQ(stage.says(), "passing: carries 3 targets");
@@ -66,7 +66,7 @@ TEST(PipelineHealthRule, HearsAndServed) {
 }
 
 TEST(PipelineHealthRule, ReasonWithTime) {
-    Stage stage;
+    HealthStage stage;
     stage.seen.hears_itself = false;
     stage.pass(1min);
     EXPECT_EQ(stage.says(), "critical: starting: has not heard itself on NATS yet");
@@ -85,7 +85,7 @@ TEST(PipelineHealthRule, ReasonWithTime) {
 }
 
 TEST(PipelineHealthRule, AfterAGap) {
-    Stage stage;
+    HealthStage stage;
     stage.look();
     stage.stand_still(PipelineHealth::kLongestGap);
     EXPECT_EQ(stage.says(), "passing: carries 3 targets");
@@ -98,7 +98,7 @@ TEST(PipelineHealthRule, AfterAGap) {
 }
 
 TEST(PipelineHealthRule, AfterAGapNothingIsStaleByThatTime) {
-    Stage stage;
+    HealthStage stage;
     stage.seen.aggregators = 0;
     stage.one_passes = false;
     stage.pass(kStaleAfter - 1s);
@@ -111,7 +111,7 @@ TEST(PipelineHealthRule, AfterAGapNothingIsStaleByThatTime) {
 }
 
 TEST(PipelineHealthRule, AfterAGapWhatConsulSaidBeforeIsForgotten) {
-    Stage stage;
+    HealthStage stage;
     stage.look();
     stage.seen.hears_itself = false;
     stage.one_passes = false;
@@ -123,7 +123,7 @@ TEST(PipelineHealthRule, AfterAGapWhatConsulSaidBeforeIsForgotten) {
 }
 
 TEST(PipelineHealthRule, StaleAfterNoAggregator) {
-    Stage stage;
+    HealthStage stage;
     stage.pass(10s);
     stage.seen.aggregators = 0;
     stage.pass(kStaleAfter);
@@ -138,7 +138,7 @@ TEST(PipelineHealthRule, StaleAfterNoAggregator) {
 }
 
 TEST(PipelineHealthRule, StaleAfterNatsIsGone) {
-    Stage stage;
+    HealthStage stage;
     stage.look();
     stage.seen.hears_itself = false;
     stage.one_passes = false;
@@ -150,7 +150,7 @@ TEST(PipelineHealthRule, StaleAfterNatsIsGone) {
 }
 
 TEST(PipelineHealthRule, StaleAfterIsNeverUnlessAskedFor) {
-    Stage stage{0s};
+    HealthStage stage{0s};
     stage.look();
     stage.one_passes = false;
     for (const PipelineHealth::Seen seen : {PipelineHealth::Seen{true, 0, 3}, {false, 0, 3}}) {
@@ -162,7 +162,7 @@ TEST(PipelineHealthRule, StaleAfterIsNeverUnlessAskedFor) {
 }
 
 TEST(PipelineHealthRule, StaleAfterCountsOnWhereTheCauseChanges) {
-    Stage stage;
+    HealthStage stage;
     stage.look();
     stage.seen.hears_itself = false;
     stage.one_passes = false;
@@ -174,7 +174,7 @@ TEST(PipelineHealthRule, StaleAfterCountsOnWhereTheCauseChanges) {
 }
 
 TEST(PipelineHealthRule, StaleAfterOneCauseStaysSoInTheSameWordsWhileAnotherComes) {
-    Stage stage;
+    HealthStage stage;
     stage.look();
     stage.seen.aggregators = 0;
     stage.pass(kStaleAfter + 500ms);
@@ -192,7 +192,7 @@ TEST(PipelineHealthRule, StaleAfterOneCauseStaysSoInTheSameWordsWhileAnotherCome
 }
 
 TEST(PipelineHealthRule, OthersCarryOn) {
-    Stage stage;
+    HealthStage stage;
     stage.look();
     stage.seen.hears_itself = false;
     stage.one_passes = true;
@@ -211,7 +211,7 @@ TEST(PipelineHealthRule, OthersCarryOn) {
 }
 
 TEST(PipelineHealthRule, OthersCarryOnAsFarAsIsKnown) {
-    Stage stage;
+    HealthStage stage;
     stage.look();
     stage.seen.hears_itself = false;
     stage.pass(1h);
@@ -226,7 +226,7 @@ TEST(PipelineHealthRule, OthersCarryOnAsFarAsIsKnown) {
 }
 
 TEST(PipelineHealthRule, OthersCarryOnAlsoWhereThisBridgeHasNeverHeardItself) {
-    Stage stage;
+    HealthStage stage;
     stage.seen = {false, 0, 0};
     stage.pass(1h);
     EXPECT_TRUE(stage.health.asks_for_others());
@@ -239,7 +239,7 @@ TEST(PipelineHealthRule, OthersCarryOnAlsoWhereThisBridgeHasNeverHeardItself) {
 
 TEST(PipelineHealthRule, OverAtOnce) {
     for (const PipelineHealth::Seen dead : {PipelineHealth::Seen{true, 0, 3}, {false, 2, 3}}) {
-        Stage stage;
+        HealthStage stage;
         stage.look();
         stage.one_passes = false;
         stage.seen = dead;
@@ -258,7 +258,7 @@ TEST(PipelineHealthRule, OverAtOnce) {
 }
 
 TEST(PipelineHealthRule, SettledNumber) {
-    Stage stage;
+    HealthStage stage;
     stage.seen.targets = 0;
     stage.look();
     EXPECT_EQ(stage.says(), "passing: carries 0 targets");

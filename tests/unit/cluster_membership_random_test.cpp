@@ -29,7 +29,7 @@ using Standing = Membership::Standing;
 using Names = std::vector<std::string>;
 
 constexpr milliseconds kStep{10};
-constexpr milliseconds kTick{50};
+constexpr milliseconds kRandomTick{50};
 constexpr milliseconds kLatency{100};  // at most
 
 /// What the bucket stores: a value, or a delete marker.
@@ -109,7 +109,8 @@ class Simulation {
         for (const Mono end = now + time; now < end; now += kStep) {
             for (std::size_t i = 0; i < programs.size(); ++i) {
                 // Each turns at instants of its own.
-                if ((now.time_since_epoch() / kStep + static_cast<std::int64_t>(i)) % (kTick / kStep) == 0)
+                if ((now.time_since_epoch() / kStep + static_cast<std::int64_t>(i)) % (kRandomTick / kStep) ==
+                    0)
                     turn(*programs[i]);
             }
         }

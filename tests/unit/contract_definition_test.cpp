@@ -35,7 +35,7 @@ std::vector<DocumentedKey> documented_keys() {
 json minimal() { return json::parse(support::golden("definition_minimal")); }
 
 /// Every key with a value that is not the default, as an entry of a file.
-json full() {
+json full_definition() {
     json object = json::parse(support::golden("definition_full"));
     for (const std::string& key : kStoredOnly) object.erase(key);
     return object;
@@ -75,10 +75,10 @@ TEST(Definition, HasTheDocumentedKeysAndNoOthers) {
 }
 
 TEST(Definition, ReadsEveryDocumentedKey) {
-    const auto complete = read(full());
+    const auto complete = read(full_definition());
     ASSERT_TRUE(complete) << complete.error();
     for (const DocumentedKey& key : documented_keys()) {
-        json object = full();
+        json object = full_definition();
         ASSERT_TRUE(object.contains(key.name)) << key.name << " is missing in definition_full.json";
         object.erase(key.name);
         const auto without = read(object);
@@ -147,7 +147,7 @@ TEST(Definition, HasTheDocumentedRanges) {
 TEST(Definition, WithAMistypedKeyIsRefused) {
     for (const DocumentedKey& key : documented_keys()) {
         for (const json& value : support::mistyped_values(key.type)) {
-            json object = full();
+            json object = full_definition();
             object[key.name] = value;
             const std::string fault = fault_of(object);
             EXPECT_EQ(fault.find("targets[0]." + key.name + ": expected "), 0U) << fault;
@@ -290,7 +290,7 @@ TEST(StoredDefinition, NamesItsWriter) {
 
 TEST(StoredDefinition, RoundTripsBothWriters) {
     for (const WrittenBy writer : {WrittenBy::operator_, WrittenBy::file}) {
-        const StoredDefinition stored{*read(full()), writer};
+        const StoredDefinition stored{*read(full_definition()), writer};
         EXPECT_EQ(decode_definition("orders-db", encode(stored)), stored);
     }
 }

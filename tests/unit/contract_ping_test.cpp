@@ -13,9 +13,9 @@ namespace {
 using nlohmann::json;
 using Cause = Refusal::Cause;
 
-json full() { return json::parse(support::golden("ping_full")); }
+json full_ping() { return json::parse(support::golden("ping_full")); }
 
-Refusal refusal_of(const std::string& payload) {
+Refusal refusal_of_ping(const std::string& payload) {
     const auto ping = decode_ping(payload);
     if (ping) {
         ADD_FAILURE() << "was not refused: " << payload.substr(0, 200);
@@ -32,7 +32,7 @@ TEST(Ping, HasTheDocumentedFieldsAndNoOthers) {
     std::set<std::string> documented;
     for (const auto& field : support::documented_fields("Ping")) documented.insert(field.name);
     std::set<std::string> written;
-    const auto ping = json::parse(encode(*decode_ping(full().dump())));
+    const auto ping = json::parse(encode(*decode_ping(full_ping().dump())));
     for (const auto& [key, value] : ping.items()) written.insert(key);
     EXPECT_EQ(documented, written);
     constexpr std::size_t kMembersAndVersion = 22;
@@ -41,15 +41,15 @@ TEST(Ping, HasTheDocumentedFieldsAndNoOthers) {
 
 TEST(Ping, WithoutARequiredFieldIsRefused) {
     for (const auto& field : support::documented_fields("Ping")) {
-        json ping = full();
+        json ping = full_ping();
         ping.erase(field.name);
         if (!field.required) {
             const auto read = decode_ping(ping.dump());
             ASSERT_TRUE(read) << field.name;
-            EXPECT_NE(*read, *decode_ping(full().dump())) << field.name << " is not read";
+            EXPECT_NE(*read, *decode_ping(full_ping().dump())) << field.name << " is not read";
             continue;
         }
-        const Refusal refusal = refusal_of(ping.dump());
+        const Refusal refusal = refusal_of_ping(ping.dump());
         EXPECT_EQ(refusal.cause, Cause::field) << field.name;
         EXPECT_EQ(refusal.detail, "field '" + field.name + "': missing");
     }
@@ -57,12 +57,12 @@ TEST(Ping, WithoutARequiredFieldIsRefused) {
 
 TEST(Ping, TakesNullForAnOptionalFieldOnly) {
     for (const auto& field : support::documented_fields("Ping")) {
-        json ping = full();
+        json ping = full_ping();
         ping[field.name] = nullptr;
         if (field.required) {
-            EXPECT_EQ(refusal_of(ping.dump()).cause, Cause::field) << field.name;
+            EXPECT_EQ(refusal_of_ping(ping.dump()).cause, Cause::field) << field.name;
         } else {
-            json without = full();
+            json without = full_ping();
             without.erase(field.name);
             EXPECT_EQ(decode_ping(ping.dump()).value(), decode_ping(without.dump()).value()) << field.name;
         }
@@ -72,9 +72,9 @@ TEST(Ping, TakesNullForAnOptionalFieldOnly) {
 TEST(Ping, WithAMistypedFieldIsRefused) {
     for (const auto& field : support::documented_fields("Ping")) {
         for (const json& value : support::mistyped_values(field.type)) {
-            json ping = full();
+            json ping = full_ping();
             ping[field.name] = value;
-            const Refusal refusal = refusal_of(ping.dump());
+            const Refusal refusal = refusal_of_ping(ping.dump());
             const bool other_version = field.name == "v" && value.is_number_integer();
             EXPECT_EQ(refusal.cause, other_version ? Cause::version : Cause::field) << ping.dump();
             EXPECT_NE(refusal.detail.find("'" + field.name + "'"), std::string::npos) << refusal.detail;
@@ -102,16 +102,16 @@ TEST(Ping, WithAValueOutOfRangeIsRefused) {
         {"at", "2026-02-30T00:00:00Z"},
     };
     for (const auto& [field, value] : faults) {
-        json ping = full();
+        json ping = full_ping();
         ping[field] = value;
-        const Refusal refusal = refusal_of(ping.dump());
+        const Refusal refusal = refusal_of_ping(ping.dump());
         EXPECT_EQ(refusal.cause, Cause::field) << ping.dump();
         EXPECT_NE(refusal.detail.find(std::string{"'"} + field + "'"), std::string::npos) << refusal.detail;
     }
 }
 
 TEST(Ping, TakesTheEndsOfItsRanges) {
-    json ping = full();
+    json ping = full_ping();
     ping["seq"] = 9'223'372'036'854'775'807;
     ping["streak"] = 4'294'967'295;
     ping["mono_ms"] = 0;
@@ -124,77 +124,77 @@ TEST(Ping, TakesTheEndsOfItsRanges) {
 
 TEST(Ping, OfAnotherVersionIsRefused) {
     for (const int v : {0, 2, -1}) {
-        json ping = full();
+        json ping = full_ping();
         ping["v"] = v;
-        EXPECT_EQ(refusal_of(ping.dump()).cause, Cause::version) << v;
+        EXPECT_EQ(refusal_of_ping(ping.dump()).cause, Cause::version) << v;
     }
 }
 
 TEST(Ping, IgnoresUnknownFields) {
-    json ping = full();
+    json ping = full_ping();
     ping["future"] = {{"target", "other"}, {"v", 2}, {"list", {1, 2.5, "x", nullptr, true}}};
     ping["also"] = json::array({json::object(), json::array()});
     ping["zero"] = 0;
-    EXPECT_EQ(decode_ping(ping.dump()).value(), decode_ping(full().dump()).value());
+    EXPECT_EQ(decode_ping(ping.dump()).value(), decode_ping(full_ping().dump()).value());
 }
 
 TEST(Ping, ThatIsNotAJsonObjectIsRefused) {
-    const std::string text = full().dump();
+    const std::string text = full_ping().dump();
     for (const std::string& payload :
          {std::string{}, std::string{" "}, std::string{"null"}, std::string{"1"}, std::string{"\"x\""},
           std::string{"true"}, std::string{"1.5"}, std::string{"[]"}, "[" + text + "]", text + text,
           text + "x", text.substr(0, text.size() - 1), "// comment\n" + text, std::string{"{'v':1}"},
           std::string{"\xff\xfe"}, std::string(1000, '\0')}) {
-        EXPECT_EQ(refusal_of(payload).cause, Cause::not_json) << payload.substr(0, 80);
+        EXPECT_EQ(refusal_of_ping(payload).cause, Cause::not_json) << payload.substr(0, 80);
     }
 }
 
 TEST(Ping, WithBytesThatAreNotUtf8IsRefused) {
-    std::string text = full().dump();
+    std::string text = full_ping().dump();
     text.replace(text.find("fra1"), 4, "fr\xff\x31");
-    EXPECT_EQ(refusal_of(text).cause, Cause::not_json);
+    EXPECT_EQ(refusal_of_ping(text).cause, Cause::not_json);
 }
 
 TEST(Ping, OverTheSizeLimitIsRefused) {
-    json ping = full();
+    json ping = full_ping();
     ping["future"] = "";
     ping["future"] = std::string(kMaxPayloadBytes - ping.dump().size(), 'x');
     ASSERT_EQ(ping.dump().size(), kMaxPayloadBytes);
     EXPECT_TRUE(decode_ping(ping.dump()));
-    EXPECT_EQ(refusal_of(ping.dump() + " ").cause, Cause::too_large);
-    EXPECT_EQ(refusal_of(std::string(1'000'000, '{')).cause, Cause::too_large);
+    EXPECT_EQ(refusal_of_ping(ping.dump() + " ").cause, Cause::too_large);
+    EXPECT_EQ(refusal_of_ping(std::string(1'000'000, '{')).cause, Cause::too_large);
 }
 
 TEST(Ping, SurvivesDeepNesting) {
     constexpr std::size_t kDepth = 30'000;
-    std::string text = full().dump();
+    std::string text = full_ping().dump();
     text.pop_back();
     const std::string nested =
         text + ",\"future\":" + std::string(kDepth, '[') + std::string(kDepth, ']') + "}";
     EXPECT_TRUE(decode_ping(nested));
-    EXPECT_EQ(refusal_of(std::string(kDepth, '[')).cause, Cause::not_json);
-    EXPECT_EQ(refusal_of(text + ",\"future\":" + std::string(kDepth, '[')).cause, Cause::not_json);
+    EXPECT_EQ(refusal_of_ping(std::string(kDepth, '[')).cause, Cause::not_json);
+    EXPECT_EQ(refusal_of_ping(text + ",\"future\":" + std::string(kDepth, '[')).cause, Cause::not_json);
 }
 
 TEST(Ping, RefusalQuotesNothingOfThePayload) {
-    json ping = full();
+    json ping = full_ping();
     ping["verdict"] = "attacker\nline";
-    const Refusal refusal = refusal_of(ping.dump());
+    const Refusal refusal = refusal_of_ping(ping.dump());
     EXPECT_EQ(refusal.detail.find("attacker"), std::string::npos);
     EXPECT_EQ(refusal.detail.find('\n'), std::string::npos);
 }
 
 TEST(PingOnItsSubject, IsRead) {
-    const auto ping = decode_ping("health.ping.21.probe-1.orders-db", full().dump());
+    const auto ping = decode_ping("health.ping.21.probe-1.orders-db", full_ping().dump());
     ASSERT_TRUE(ping) << ping.error().detail;
-    EXPECT_EQ(*ping, *decode_ping(full().dump()));
+    EXPECT_EQ(*ping, *decode_ping(full_ping().dump()));
 }
 
 TEST(PingOnItsSubject, IsRefusedWhereTheTwoDisagree) {
     const std::string other = "db1";
     for (const std::string& subject : {ping_subject("probe-1", other), ping_subject("probe-2", "orders-db"),
                                        ping_subject("PROBE-1", "orders-db")}) {
-        const auto ping = decode_ping(subject, full().dump());
+        const auto ping = decode_ping(subject, full_ping().dump());
         ASSERT_FALSE(ping) << subject;
         EXPECT_EQ(ping.error().cause, Cause::subject) << subject;
     }
@@ -203,7 +203,7 @@ TEST(PingOnItsSubject, IsRefusedWhereTheTwoDisagree) {
 TEST(PingOnItsSubject, IsRefusedWhereTheSubjectIsMalformed) {
     for (const char* subject : {"health.ping.20.probe-1.orders-db", "health.ping.probe-1.orders-db",
                                 "health.ping.21.probe-1.orders-db.x", "health.state.orders-db", ""}) {
-        const auto ping = decode_ping(subject, full().dump());
+        const auto ping = decode_ping(subject, full_ping().dump());
         ASSERT_FALSE(ping) << subject;
         EXPECT_EQ(ping.error().cause, Cause::subject) << subject;
     }

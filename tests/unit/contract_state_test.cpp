@@ -15,11 +15,11 @@ using Cause = Refusal::Cause;
 
 constexpr std::string_view kTarget = "orders-db";
 
-json full() { return json::parse(support::golden("state_full")); }
+json full_state() { return json::parse(support::golden("state_full")); }
 
-State read(const json& state) { return decode_state(kTarget, state.dump()).value(); }
+State read_state(const json& state) { return decode_state(kTarget, state.dump()).value(); }
 
-Refusal refusal_of(const std::string& value) {
+Refusal refusal_of_state(const std::string& value) {
     const auto state = decode_state(kTarget, value);
     if (state) {
         ADD_FAILURE() << "was not refused: " << value.substr(0, 200);
@@ -48,7 +48,7 @@ TEST(State, HasTheDocumentedFieldsAndNoOthers) {
                                   conflicts_with, role_unexpected, changed, evidence, decided_by,
                                   decided_at] = State{};
     [[maybe_unused]] const auto& [worker, site, opinion, verdict, why, sqlstate, rtt_us, at] = Evidence{};
-    const json written = json::parse(encode(read(full())));
+    const json written = json::parse(encode(read_state(full_state())));
     EXPECT_EQ(keys_of(written), documented("State"));
     std::set<std::string> of_evidence;
     for (const json& entry : written.at("evidence")) of_evidence.merge(keys_of(entry));
@@ -60,16 +60,16 @@ TEST(State, HasTheDocumentedFieldsAndNoOthers) {
 TEST(State, WithoutARequiredFieldIsRefused) {
     for (const auto& field : support::documented_fields("State")) {
         for (const bool null : {false, true}) {
-            json state = full();
+            json state = full_state();
             if (null)
                 state[field.name] = nullptr;
             else
                 state.erase(field.name);
             if (!field.required) {
-                EXPECT_NE(read(state), read(full())) << field.name << " is not read";
+                EXPECT_NE(read_state(state), read_state(full_state())) << field.name << " is not read";
                 continue;
             }
-            const Refusal refusal = refusal_of(state.dump());
+            const Refusal refusal = refusal_of_state(state.dump());
             EXPECT_EQ(refusal.cause, Cause::field) << field.name;
             EXPECT_NE(refusal.detail.find("'" + field.name + "'"), std::string::npos) << refusal.detail;
         }
@@ -79,10 +79,10 @@ TEST(State, WithoutARequiredFieldIsRefused) {
 TEST(State, WithAMistypedFieldIsRefused) {
     for (const auto& field : support::documented_fields("State")) {
         for (const json& value : support::mistyped_values(field.type)) {
-            json state = full();
+            json state = full_state();
             state[field.name] = value;
             const bool other_version = field.name == "v" && value.is_number_integer();
-            EXPECT_EQ(refusal_of(state.dump()).cause, other_version ? Cause::version : Cause::field)
+            EXPECT_EQ(refusal_of_state(state.dump()).cause, other_version ? Cause::version : Cause::field)
                 << state.dump();
         }
     }
@@ -91,79 +91,79 @@ TEST(State, WithAMistypedFieldIsRefused) {
 TEST(State, WithAFaultInItsEvidenceIsRefused) {
     constexpr std::size_t kEntryWithEveryField = 1;
     for (const auto& field : support::documented_fields("Evidence")) {
-        json without = full();
+        json without = full_state();
         without["evidence"][kEntryWithEveryField].erase(field.name);
         if (field.required) {
-            EXPECT_EQ(refusal_of(without.dump()).cause, Cause::field) << field.name;
+            EXPECT_EQ(refusal_of_state(without.dump()).cause, Cause::field) << field.name;
         } else {
-            EXPECT_NE(read(without), read(full())) << field.name << " is not read";
+            EXPECT_NE(read_state(without), read_state(full_state())) << field.name << " is not read";
         }
         for (const json& value : support::mistyped_values(field.type)) {
-            json state = full();
+            json state = full_state();
             state["evidence"][kEntryWithEveryField][field.name] = value;
-            EXPECT_EQ(refusal_of(state.dump()).cause, Cause::field) << state.dump();
+            EXPECT_EQ(refusal_of_state(state.dump()).cause, Cause::field) << state.dump();
         }
     }
-    json state = full();
+    json state = full_state();
     state["evidence"].push_back("an observer");
-    EXPECT_EQ(refusal_of(state.dump()).cause, Cause::field);
+    EXPECT_EQ(refusal_of_state(state.dump()).cause, Cause::field);
 }
 
 TEST(State, WithAValueOutOfRangeIsRefused) {
-    json state = full();
+    json state = full_state();
     state["transition"] = 0;
-    EXPECT_EQ(refusal_of(state.dump()).cause, Cause::field);
-    state = full();
+    EXPECT_EQ(refusal_of_state(state.dump()).cause, Cause::field);
+    state = full_state();
     state["conflicts_with"] = {"Not A Name"};
-    EXPECT_EQ(refusal_of(state.dump()).cause, Cause::field);
-    state = full();
+    EXPECT_EQ(refusal_of_state(state.dump()).cause, Cause::field);
+    state = full_state();
     state["evidence"][0]["worker"] = "a.b";
-    EXPECT_EQ(refusal_of(state.dump()).cause, Cause::field);
-    state = full();
+    EXPECT_EQ(refusal_of_state(state.dump()).cause, Cause::field);
+    state = full_state();
     state["evidence"][0]["rtt_us"] = 9'223'372'036'854'775'808U;
-    EXPECT_EQ(refusal_of(state.dump()).cause, Cause::field);
+    EXPECT_EQ(refusal_of_state(state.dump()).cause, Cause::field);
 }
 
 TEST(State, OfAnotherTargetThanItsKeyIsRefused) {
-    const auto state = decode_state("db1", full().dump());
+    const auto state = decode_state("db1", full_state().dump());
     ASSERT_FALSE(state);
     EXPECT_EQ(state.error().cause, Cause::subject);
 }
 
 TEST(State, OfAnotherVersionIsRefusedWhateverElseItSays) {
-    EXPECT_EQ(refusal_of(R"({"v":2})").cause, Cause::version);
-    EXPECT_EQ(refusal_of(R"({"v":0,"state":"sideways"})").cause, Cause::version);
+    EXPECT_EQ(refusal_of_state(R"({"v":2})").cause, Cause::version);
+    EXPECT_EQ(refusal_of_state(R"({"v":0,"state":"sideways"})").cause, Cause::version);
 }
 
 TEST(State, IgnoresUnknownFields) {
-    json state = full();
+    json state = full_state();
     state["future"] = {{"v", 2}};
     state["evidence"][0]["future"] = json::array({1, "x"});
-    EXPECT_EQ(read(state), read(full()));
+    EXPECT_EQ(read_state(state), read_state(full_state()));
 }
 
 TEST(State, ThatIsNotAJsonObjectIsRefused) {
-    const std::string text = full().dump();
+    const std::string text = full_state().dump();
     for (const std::string& value : {std::string{}, std::string{"null"}, std::string{"1"}, std::string{"[]"},
                                      "[" + text + "]", text + text, text.substr(0, text.size() - 1)}) {
-        EXPECT_EQ(refusal_of(value).cause, Cause::not_json) << value.substr(0, 80);
+        EXPECT_EQ(refusal_of_state(value).cause, Cause::not_json) << value.substr(0, 80);
     }
 }
 
 TEST(State, OverTheSizeLimitIsRefused) {
-    EXPECT_EQ(refusal_of(std::string(kMaxPayloadBytes + 1, ' ')).cause, Cause::too_large);
-    std::string text = full().dump();
+    EXPECT_EQ(refusal_of_state(std::string(kMaxPayloadBytes + 1, ' ')).cause, Cause::too_large);
+    std::string text = full_state().dump();
     text += std::string(kMaxPayloadBytes - text.size(), ' ');
     EXPECT_TRUE(decode_state(kTarget, text));
 }
 
 TEST(State, SurvivesDeepNesting) {
     constexpr std::size_t kDepth = 30'000;
-    std::string text = full().dump();
+    std::string text = full_state().dump();
     text.pop_back();
     EXPECT_TRUE(decode_state(
         kTarget, text + ",\"future\":" + std::string(kDepth, '[') + std::string(kDepth, ']') + "}"));
-    EXPECT_EQ(refusal_of(std::string(kDepth, '[')).cause, Cause::not_json);
+    EXPECT_EQ(refusal_of_state(std::string(kDepth, '[')).cause, Cause::not_json);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "probe/worker.hpp"
+#include "tests/support/ping_results.hpp"
 
 #include <gtest/gtest.h>
 
@@ -24,13 +25,7 @@ using contract::Reason;
 using contract::Verdict;
 using std::chrono::milliseconds;
 
-constexpr contract::WallTime kWall{1'700'000'000s};
 constexpr milliseconds kTurn{5};
-
-const PingResult kAccepting{Verdict::accepting, Reason::ok, {}, 300us};
-const PingResult kUnreachable{Verdict::no_response, Reason::unreachable, {}, std::nullopt};
-const PingResult kReset{Verdict::no_response, Reason::reset, {}, std::nullopt};
-const PingResult kTimeout{Verdict::no_response, Reason::timeout, {}, std::nullopt};
 
 /// How an attempt that started just now ends; empty: in silence.
 struct Attempt {

@@ -1,4 +1,5 @@
 #include "probe/session_plan.hpp"
+#include "tests/support/ping_results.hpp"
 
 #include <gtest/gtest.h>
 
@@ -14,13 +15,6 @@ using contract::Role;
 using contract::Verdict;
 using Confirmed = SessionPlan::Confirmed;
 using Turn = SessionPlan::Turn;
-
-const PingResult kAccepting{Verdict::accepting, Reason::ok, {}, 300us};
-const PingResult kRefused{Verdict::no_response, Reason::refused, {}, std::nullopt};
-const PingResult kReset{Verdict::no_response, Reason::reset, {}, std::nullopt};
-const PingResult kTimeout{Verdict::no_response, Reason::timeout, {}, std::nullopt};
-const PingResult kInRecovery{Verdict::rejecting, Reason::in_recovery, {'5', '7', 'P', '0', '3'}, 300us};
-const PingResult kStalled{Verdict::inconclusive, Reason::observer_stalled, {}, std::nullopt};
 
 constexpr auto kListener = 5000ms;
 

@@ -1,4 +1,5 @@
 #include "probe/worker.hpp"
+#include "tests/support/ping_results.hpp"
 
 #include <gtest/gtest.h>
 
@@ -15,13 +16,6 @@ using namespace std::chrono_literals;
 using contract::Opinion;
 using contract::Reason;
 using contract::Verdict;
-
-constexpr contract::WallTime kWall{1'700'000'000s};
-
-const PingResult kAccepting{Verdict::accepting, Reason::ok, {}, 300us};
-const PingResult kRefused{Verdict::no_response, Reason::refused, {}, std::nullopt};
-const PingResult kStartingUp{Verdict::rejecting, Reason::starting_up, {'5', '7', 'P', '0', '3'}, 300us};
-const PingResult kUnreachable{Verdict::no_response, Reason::unreachable, {}, std::nullopt};
 
 class WorkerInDoubt : public testing::Test {
   protected:

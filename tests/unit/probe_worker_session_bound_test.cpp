@@ -1,4 +1,5 @@
 #include "probe/worker.hpp"
+#include "tests/support/ping_results.hpp"
 
 #include <gtest/gtest.h>
 
@@ -15,12 +16,7 @@ using namespace std::chrono_literals;
 using contract::Reason;
 using contract::Verdict;
 
-constexpr contract::WallTime kWall{1'700'000'000s};
 constexpr std::size_t kBound = 2;
-
-const PingResult kAccepting{Verdict::accepting, Reason::ok, {}, 300us};
-const PingResult kRefused{Verdict::no_response, Reason::refused, {}, std::nullopt};
-const PingResult kWrongPassword{Verdict::accepting, Reason::auth, {'2', '8', 'P', '0', '1'}, std::nullopt};
 
 /// A worker that may hold two sessions. Its servers answer pings and checks at once, and logins as the test
 /// says.

@@ -1,4 +1,5 @@
 #include "probe/worker.hpp"
+#include "tests/support/ping_results.hpp"
 
 #include <gtest/gtest.h>
 
@@ -13,15 +14,7 @@ using contract::Ping;
 using contract::Reason;
 using contract::Verdict;
 
-constexpr contract::WallTime kWall{1'700'000'000s};
-
-const PingResult kAccepting{Verdict::accepting, Reason::ok, {}, 300us};
-const PingResult kRefused{Verdict::no_response, Reason::refused, {}, std::nullopt};
-const PingResult kReset{Verdict::no_response, Reason::reset, {}, std::nullopt};
-const PingResult kTimeout{Verdict::no_response, Reason::timeout, {}, std::nullopt};
-const PingResult kStartingUp{Verdict::rejecting, Reason::starting_up, {'5', '7', 'P', '0', '3'}, 300us};
-
-contract::TargetDefinition definition(const std::string& name) {
+contract::TargetDefinition pinged_definition(const std::string& name) {
     contract::TargetDefinition target;
     target.name = target.service = name;
     target.address = "10.0.0.1";
@@ -75,7 +68,7 @@ class WorkerTest : public testing::Test {
 };
 
 TEST_F(WorkerTest, FillsThePing) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     const Ping first = ping_with(kStartingUp);
     EXPECT_EQ(first.target, "db1");
     EXPECT_EQ(first.worker, "w1");
@@ -97,7 +90,7 @@ TEST_F(WorkerTest, FillsThePing) {
 }
 
 TEST_F(WorkerTest, OpinionTravelsInThePing) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     ping_with(kAccepting);
     EXPECT_EQ(ping_with(kAccepting).opinion, Opinion::up);
     ping_with(kRefused);
@@ -111,7 +104,7 @@ TEST_F(WorkerTest, NothingToConfirmGoesOnAtTheRegularPace) {
     const PingResult no_file{Verdict::not_attempted, Reason::config, {}, std::nullopt};
     const PingResult not_known{Verdict::inconclusive, Reason::observer_stalled, {}, std::nullopt};
     for (const PingResult& result : {no_file, not_known}) {
-        worker.put_target(definition("db1"), now);
+        worker.put_target(pinged_definition("db1"), now);
         const Mono began = now;
         int pings = 0;
         for (; now < began + 10s; ++pings) ping_with(result);
@@ -130,7 +123,7 @@ TEST_F(WorkerTest, NothingToConfirmGoesOnAtTheRegularPace) {
 }
 
 TEST_F(WorkerTest, RefusalsSettleDownAtTheFastInterval) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     ping_with(kAccepting);
     ping_with(kAccepting);
     ping_with(kRefused);
@@ -140,7 +133,7 @@ TEST_F(WorkerTest, RefusalsSettleDownAtTheFastInterval) {
 }
 
 TEST_F(WorkerTest, Deadline) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     const PingId ping = next_ping();
     const Mono start = now;
     while (expired.empty() && now < start + 5s) {
@@ -154,8 +147,8 @@ TEST_F(WorkerTest, Deadline) {
 }
 
 TEST_F(WorkerTest, ALoopThatDoesNotKeepUpStartsNothingAndStillEndsPings) {
-    worker.put_target(definition("db1"), now);
-    worker.put_target(definition("db2"), now);
+    worker.put_target(pinged_definition("db1"), now);
+    worker.put_target(pinged_definition("db2"), now);
     const PingId ping = next_ping();
     std::vector<Action> actions;
     for (const Mono end = now + 2s; now < end; now += 5ms) worker.tick(now, 0, actions);
@@ -169,7 +162,7 @@ TEST_F(WorkerTest, ALoopThatDoesNotKeepUpStartsNothingAndStillEndsPings) {
 }
 
 TEST_F(WorkerTest, DeadlineOfAPingThatEndedIsNothing) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     ping_with(kAccepting);
     ping_with(kAccepting);
     pass(900ms);
@@ -177,7 +170,7 @@ TEST_F(WorkerTest, DeadlineOfAPingThatEndedIsNothing) {
 }
 
 TEST_F(WorkerTest, ObserverStalled) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     ping_with(kAccepting);
     ping_with(kAccepting);
     const PingId ping = next_ping();
@@ -192,7 +185,7 @@ TEST_F(WorkerTest, ObserverStalled) {
 }
 
 TEST_F(WorkerTest, ObserverStalledIsKnownToAResultThatComesBeforeTheTick) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     const PingId ping = next_ping();
     now += 70s;  // long enough for the server to hang up
     EXPECT_EQ(finish(ping, kReset).value().reason, Reason::observer_stalled);
@@ -205,7 +198,7 @@ TEST_F(WorkerTest, ObserverStalledForAQuarterOfTheTimeoutIsEnough) {
         worker = std::move(fresh);
         expired.clear();
         started.clear();
-        worker.put_target(definition("db1"), now);
+        worker.put_target(pinged_definition("db1"), now);
         const PingId ping = next_ping();
         now += stall;
         pass(500ms);
@@ -215,7 +208,7 @@ TEST_F(WorkerTest, ObserverStalledForAQuarterOfTheTimeoutIsEnough) {
 }
 
 TEST_F(WorkerTest, ObserverStalledLeavesHardEvidence) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     for (const PingResult& result : {kRefused, kStartingUp, kAccepting}) {
         const PingId ping = next_ping();
         now += 3s;
@@ -224,7 +217,7 @@ TEST_F(WorkerTest, ObserverStalledLeavesHardEvidence) {
 }
 
 TEST_F(WorkerTest, ObserverStalledBeforeThePingIsNothing) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     ping_with(kAccepting);
     now += 3s;
     tick();
@@ -236,7 +229,7 @@ TEST_F(WorkerTest, ObserverStalledBeforeThePingIsNothing) {
 
 TEST_F(WorkerTest, ObserverStalledGoesUnnoticedWithoutSelfDoubt) {
     worker = Worker{{"w1", "rack-1", "00000000000000aa"}, {1000, 250, 10'000}, false, 1000, SelfDoubt::off};
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     const PingId ping = next_ping();
     now += 3s;
     EXPECT_EQ(finish(ping, kTimeout).value().verdict, Verdict::no_response);
@@ -244,7 +237,7 @@ TEST_F(WorkerTest, ObserverStalledGoesUnnoticedWithoutSelfDoubt) {
 }
 
 TEST_F(WorkerTest, CallsObserversAtTheFirstFailureAlone) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     ping_with(kRefused);
     ping_with(kAccepting);
     EXPECT_EQ(calls, 0) << "it is not held up";
@@ -260,7 +253,7 @@ TEST_F(WorkerTest, CallsObserversAtTheFirstFailureAlone) {
 }
 
 TEST_F(WorkerTest, CallsObserversAlsoWhereOneFailureIsEnough) {
-    auto target = definition("db1");
+    auto target = pinged_definition("db1");
     target.fall = 1;
     worker.put_target(target, now);
     ping_with(kAccepting);
@@ -272,7 +265,7 @@ TEST_F(WorkerTest, CallsObserversAlsoWhereOneFailureIsEnough) {
 }
 
 TEST_F(WorkerTest, CallsObserversOnlyWhereThereAreSome) {
-    auto target = definition("db1");
+    auto target = pinged_definition("db1");
     target.observers = 1;
     worker.put_target(target, now);
     ping_with(kAccepting);
@@ -282,7 +275,7 @@ TEST_F(WorkerTest, CallsObserversOnlyWhereThereAreSome) {
 }
 
 TEST_F(WorkerTest, CallsObserversNotMoreOftenThanOnceInAnInterval) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     ping_with(kAccepting);
     ping_with(kAccepting);
     const Mono begun = now;
@@ -300,7 +293,7 @@ TEST_F(WorkerTest, CallsObserversNotMoreOftenThanOnceInAnInterval) {
 }
 
 TEST_F(WorkerTest, CallsObserversNotWhenItWasCalledItselfInThatTime) {
-    auto slow = definition("db1");
+    auto slow = pinged_definition("db1");
     slow.interval = 10s;
     for (const auto& [later, expected] : {std::pair{9990ms, 0}, {10'000ms, 1}}) {
         worker.put_target(slow, now);
@@ -318,7 +311,7 @@ TEST_F(WorkerTest, CallsObserversNotWhenItWasCalledItselfInThatTime) {
 }
 
 TEST_F(WorkerTest, CallsObserversNotForWhatProvesNothing) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     ping_with(kAccepting);
     ping_with(kAccepting);
     const PingId ping = next_ping();
@@ -329,7 +322,7 @@ TEST_F(WorkerTest, CallsObserversNotForWhatProvesNothing) {
 
 TEST_F(WorkerTest, CallsObserversOfATargetThatIsItsOwnAgain) {
     for (int time = 0; time < 2; ++time) {
-        worker.put_target(definition("db1"), now);
+        worker.put_target(pinged_definition("db1"), now);
         ping_with(kAccepting);
         ping_with(kAccepting);
         ping_with(kRefused);
@@ -339,7 +332,7 @@ TEST_F(WorkerTest, CallsObserversOfATargetThatIsItsOwnAgain) {
 }
 
 TEST_F(WorkerTest, CalledTargetIsPingedAtOnce) {
-    auto slow = definition("db1");
+    auto slow = pinged_definition("db1");
     slow.interval = 60s;
     worker.put_target(slow, now);
     ping_with(kAccepting);
@@ -353,7 +346,7 @@ TEST_F(WorkerTest, CalledTargetIsPingedAtOnce) {
 
 TEST_F(WorkerTest, CalledTargetThatIsNotObservedIsNothing) {
     worker.called("db1", now);
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     worker.remove_target("db1");
     worker.called("db1", now);
     worker.called("", now);
@@ -363,11 +356,11 @@ TEST_F(WorkerTest, CalledTargetThatIsNotObservedIsNothing) {
 }
 
 TEST_F(WorkerTest, NewEndpointBeginsAnew) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     ping_with(kAccepting);
     EXPECT_EQ(ping_with(kAccepting).opinion, Opinion::up);
     const PingId of_the_old = next_ping();
-    auto moved = definition("db1");
+    auto moved = pinged_definition("db1");
     moved.port = 6000;
     const TargetIndex index = worker.put_target(moved, now);
     EXPECT_EQ(finish(of_the_old, kRefused), std::nullopt);
@@ -377,10 +370,10 @@ TEST_F(WorkerTest, NewEndpointBeginsAnew) {
 }
 
 TEST_F(WorkerTest, NewEndpointIsNoneWhereOnlyThePaceChanges) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     ping_with(kAccepting);
     ping_with(kAccepting);
-    auto slower = definition("db1");
+    auto slower = pinged_definition("db1");
     slower.interval = 2s;
     slower.tags = {"x"};
     const PingId under_way = next_ping();
@@ -390,7 +383,7 @@ TEST_F(WorkerTest, NewEndpointIsNoneWhereOnlyThePaceChanges) {
 }
 
 TEST_F(WorkerTest, RemovedTargetIsNoMorePinged) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     const PingId under_way = next_ping();
     EXPECT_TRUE(worker.remove_target("db1"));
     EXPECT_FALSE(worker.remove_target("db1"));
@@ -402,16 +395,16 @@ TEST_F(WorkerTest, RemovedTargetIsNoMorePinged) {
 }
 
 TEST_F(WorkerTest, IndexOfARemovedTargetServesAnotherOne) {
-    const TargetIndex index = worker.put_target(definition("db1"), now);
+    const TargetIndex index = worker.put_target(pinged_definition("db1"), now);
     const PingId of_the_old = next_ping();
     worker.remove_target("db1");
-    EXPECT_EQ(worker.put_target(definition("db2"), now), index);
+    EXPECT_EQ(worker.put_target(pinged_definition("db2"), now), index);
     EXPECT_EQ(finish(of_the_old, kAccepting), std::nullopt);
     EXPECT_EQ(ping_with(kAccepting).target, "db2");
 }
 
 TEST_F(WorkerTest, NextDueIsWhenSomethingHappens) {
-    worker.put_target(definition("db1"), now);
+    worker.put_target(pinged_definition("db1"), now);
     ping_with(kAccepting);
     ping_with(kAccepting);
     for (int i = 0; i < 20; ++i) {
