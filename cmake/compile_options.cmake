@@ -3,6 +3,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   # At -O2 GCC 12 takes a moved std::variant for uninitialised; clang-tidy's analyzer looks for real cases.
   add_compile_options(-Wno-maybe-uninitialized)
 endif()
+if(CMAKE_UNITY_BUILD)
+  # It takes every file but the unity's own for a header.
+  add_compile_options(-Wno-subobject-linkage)
+endif()
 include_directories(${PROJECT_SOURCE_DIR})
 
 if(PGPULSE_SANITIZE)
