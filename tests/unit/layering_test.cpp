@@ -47,6 +47,7 @@ const std::vector<std::string> kPure{
     "consul-bridge/documents",
     "consul-bridge/drift_alarm",
     "consul-bridge/entry",
+    "consul-bridge/http_status",
     "consul-bridge/json_text",
     "consul-bridge/mirror",
     "consul-bridge/missing_right",
