@@ -4,7 +4,7 @@ set -euo pipefail
 
 benches=(ping_rate tls_rate fleet_scale hostile_peers session_cost session_rate crash_to_state outage_to_state
     aggregator_rate aggregator_scale mass_outage definitions_back decision_latency consul_rate consul_latency
-    consul_registration contract)
+    consul_takeover consul_registration contract)
 
 usage() {
     cat <<'TEXT'
@@ -29,6 +29,7 @@ Benches:
   decision_latency from a deciding ping to the transition on NATS, against a bare message, compare-and-set and republished value
   consul_rate      transitions a second into Consul and 1,000 at once, against a bare client's transactions and sequential requests
   consul_latency   from a transition in the bucket to the handler of a consul watch, against one KV put or check update
+  consul_takeover  1,000 transitions at the moment at which one of two bridges is killed: until Consul has all
   consul_registration  100,000 targets registered from nothing, and Consul compared with the bucket: time, CPU, memory
   contract         CPU to encode, decode and tally one ping
 

@@ -3,11 +3,12 @@
 #include "common/contract/names.hpp"
 
 #include <chrono>
+#include <memory>
 #include <thread>
 #include <vector>
 
 // One transition of every target of a fleet at once, written into the bucket `health`, and how long it takes
-// until the bridge has carried all of them into Consul.
+// until the bridges, one or several, have carried all of them into Consul.
 namespace pgpulse::bench {
 namespace {
 
@@ -22,7 +23,7 @@ constexpr std::string_view kWritten = "pgpulse_bridge_delay_seconds_count";
 int main(int argc, char** argv) {
     using namespace pgpulse;
     using namespace pgpulse::bench;
-    if (argc != 5) usage("state_burst", "NATS_URL COUNT TRANSITION BRIDGE_METRICS_URL");
+    if (argc < 5) usage("state_burst", "NATS_URL COUNT TRANSITION BRIDGE_METRICS_URL...");
     const long count = whole_number("COUNT", argv[2], 1, 100'000);
     const long transition = whole_number("TRANSITION", argv[3], 1, 1'000'000);
 
@@ -34,13 +35,19 @@ int main(int argc, char** argv) {
         states.emplace_back(std::move(target), std::move(value));
     }
     BucketFiller filler{*connection, contract::kStateBucket};
-    MetricsReader bridge{argv[4]};
-    const double before = bridge.sum(kWritten);
+    std::vector<std::unique_ptr<MetricsReader>> bridges;
+    for (int i = 4; i < argc; ++i) bridges.push_back(std::make_unique<MetricsReader>(argv[i]));
+    const auto written = [&] {
+        double sum = 0;
+        for (const auto& bridge : bridges) sum += bridge->sum(kWritten);
+        return sum;
+    };
+    const double before = written();
     const auto began = std::chrono::steady_clock::now();
     for (const auto& [target, value] : states) filler.put(target, value);
-    while (bridge.sum(kWritten) - before < static_cast<double>(count)) {
+    while (written() - before < static_cast<double>(count)) {
         if (std::chrono::steady_clock::now() - began > kPatience)
-            give_up("state_burst: the bridge did not carry all transitions into Consul");
+            give_up("state_burst: the bridges did not carry all transitions into Consul");
         std::this_thread::sleep_for(kLookInterval);
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;

@@ -40,7 +40,7 @@ report() {
 check_shell() {
     local -a files
     # A script is what says so in its first line.
-    mapfile -t files < <(git grep -lIE '^#!.*\bbash$|^# shellcheck shell=bash' -- scripts .ci tests deploy)
+    mapfile -t files < <(git grep -lIE '^#!.*\bbash$|^# shellcheck shell=bash' -- scripts .ci tests deploy bench)
     ((${#files[@]})) || die 'no script found: is this a git checkout?'
     shellcheck --external-sources --format=gcc "${files[@]}" >"$findings" 2>&1 || report shell '^[^:]+:[0-9]+:'
 }
