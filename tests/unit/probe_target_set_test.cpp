@@ -185,18 +185,18 @@ TEST(TargetSetRule, TheSameBucketReadAnewWritesNothing) {
 
 TEST(TargetSetDefinition, IsTheOneInForce) {
     TargetSet set = loaded_set();
-    EXPECT_EQ(set.listed_definition("db1"), nullptr);
+    EXPECT_EQ(set.definition("db1"), nullptr);
     (void)set.value("db1", by_operator(listed_definition("db1", 6000)), 1);
-    ASSERT_NE(set.listed_definition("db1"), nullptr);
-    EXPECT_EQ(*set.listed_definition("db1"), listed_definition("db1", 6000));
+    ASSERT_NE(set.definition("db1"), nullptr);
+    EXPECT_EQ(*set.definition("db1"), listed_definition("db1", 6000));
     (void)set.value("db1", "no json", 2);
-    ASSERT_NE(set.listed_definition("db1"), nullptr) << "an invalid value leaves the last good one in force";
-    EXPECT_EQ(set.listed_definition("db1")->port, 6000);
+    ASSERT_NE(set.definition("db1"), nullptr) << "an invalid value leaves the last good one in force";
+    EXPECT_EQ(set.definition("db1")->port, 6000);
     set.opened();
     set.loaded();
-    EXPECT_NE(set.listed_definition("db1"), nullptr) << "absence keeps";
+    EXPECT_NE(set.definition("db1"), nullptr) << "absence keeps";
     (void)set.removed("db1", 3);
-    EXPECT_EQ(set.listed_definition("db1"), nullptr);
+    EXPECT_EQ(set.definition("db1"), nullptr);
 }
 
 TEST(TargetSetDefinition, IsNoneOfATargetThatWasOnlyEverInvalidOrIsOnlyInTheFile) {
@@ -204,8 +204,8 @@ TEST(TargetSetDefinition, IsNoneOfATargetThatWasOnlyEverInvalidOrIsOnlyInTheFile
     (void)set.value("db1", "{}", 1);
     set.set_file({listed_definition("db2")});
     (void)set.take_writes();
-    EXPECT_EQ(set.listed_definition("db1"), nullptr);
-    EXPECT_EQ(set.listed_definition("db2"), nullptr) << "the bucket says which targets there are";
+    EXPECT_EQ(set.definition("db1"), nullptr);
+    EXPECT_EQ(set.definition("db2"), nullptr) << "the bucket says which targets there are";
 }
 
 TEST(TargetSetWrite, OvertakenWaitsForTheWatchAndIsJudgedAgain) {
