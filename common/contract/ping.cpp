@@ -45,8 +45,12 @@ constexpr std::array kRequired{Field::v,       Field::target, Field::worker,  Fi
                                Field::mono_ms, Field::at,     Field::verdict, Field::reason, Field::via,
                                Field::opinion, Field::streak, Field::suspect};
 
-Field field_named(std::string_view name) {
-    for (std::size_t i = 0; i < kFieldCount; ++i) {
+/// Whoever writes as `encode` does has the names in this order: the search begins where the next one is due.
+Field field_named(std::string_view name, std::size_t due) {
+    for (std::size_t i = due; i < kFieldCount; ++i) {
+        if (kFieldNames[i] == name) return static_cast<Field>(i);
+    }
+    for (std::size_t i = 0; i < due; ++i) {
         if (kFieldNames[i] == name) return static_cast<Field>(i);
     }
     return Field::other;
@@ -169,7 +173,9 @@ class PingReader final : public nlohmann::json_sax<nlohmann::json> {
     bool end_array() override { return close(); }
 
     bool key(string_t& name) override {
-        if (depth_ == 1) field_ = field_named(name);
+        if (depth_ != 1) return true;
+        field_ = field_named(name, due_);
+        if (field_ != Field::other) due_ = static_cast<std::size_t>(field_) + 1;
         return true;
     }
 
@@ -180,6 +186,7 @@ class PingReader final : public nlohmann::json_sax<nlohmann::json> {
 
   private:
     Field field_ = Field::other;
+    std::size_t due_ = 0;  // at most kFieldCount: the name that follows the last one
     std::bitset<kFieldCount> seen_;
     int depth_ = 0;
 

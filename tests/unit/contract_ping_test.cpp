@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace pgpulse::contract {
 namespace {
@@ -127,6 +129,23 @@ TEST(Ping, OfAnotherVersionIsRefused) {
         json ping = full_ping();
         ping["v"] = v;
         EXPECT_EQ(refusal_of_ping(ping.dump()).cause, Cause::version) << v;
+    }
+}
+
+TEST(Ping, TakesItsFieldsInAnyOrder) {
+    const json ping = full_ping();
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : ping.items()) keys.push_back(key);
+    // Sorted, then each of the rotations that begin with another one, and all of them backwards.
+    for (int backwards = 0; backwards < 2; ++backwards) {
+        for (std::size_t first = 0; first < keys.size(); ++first) {
+            std::ranges::rotate(keys, keys.begin() + 1);
+            nlohmann::ordered_json shuffled;
+            for (const std::string& key : keys) shuffled[key] = ping[key];
+            EXPECT_EQ(encode(decode_ping(shuffled.dump()).value()), encode(decode_ping(ping.dump()).value()))
+                << shuffled;
+        }
+        std::ranges::reverse(keys);
     }
 }
 
