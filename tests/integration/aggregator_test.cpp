@@ -364,7 +364,7 @@ TEST(AggregatorAlone, WaitsForNatsAndStartsWorkingWhenItComes) {
     support::Daemon aggregator{"pgpulse-aggregator", "aggregator-1", {"--nats", server.url()}};
     ASSERT_TRUE(
         wait_until([&] { return aggregator.log().find("cannot be reached yet") != std::string::npos; }));
-    EXPECT_EQ(aggregator.readiness(), 503);
+    EXPECT_TRUE(wait_until([&] { return aggregator.readiness() == 503; })) << aggregator.log();
     server.start();
     EXPECT_TRUE(wait_until([&] { return aggregator.readiness() == 200; })) << aggregator.log();
 }
