@@ -37,6 +37,16 @@ constexpr long kMostKib = 600L * 1024;  // freed memory is kept
 constexpr long kMostKib = 48L * 1024;
 #endif
 
+/// The kinds of which a worker has several at once. For each gigabyte that libpq reserves, AddressSanitizer writes 128 MiB
+/// of its own, and the worker does little else.
+std::vector<support::HostileKind> kinds() {
+    auto all = support::hostile_kinds();
+#if defined(__SANITIZE_ADDRESS__)
+    std::erase_if(all, [](const auto& kind) { return kind.name.ends_with("gigabyte"); });
+#endif
+    return all;
+}
+
 class ProbeHostile : public testing::TestWithParam<contract::Mode> {
   protected:
     support::NatsServer server;
@@ -87,7 +97,7 @@ TEST_P(ProbeHostile, PeersCostLittleAndOtherTargetsNoticeNothing) {
 
     std::vector<std::unique_ptr<support::TcpPeer>> peers;
     std::vector<std::string> hostile;
-    for (const support::HostileKind& kind : support::hostile_kinds()) {
+    for (const support::HostileKind& kind : kinds()) {
         peers.push_back(std::make_unique<support::TcpPeer>(kind.script));
         for (int i = 0; i < kOfEachKind; ++i) {
             hostile.push_back(kind.name + "-" + std::to_string(i));
@@ -97,7 +107,7 @@ TEST_P(ProbeHostile, PeersCostLittleAndOtherTargetsNoticeNothing) {
     ASSERT_TRUE(wait_until([&] { return each_has(hostile, 20); }, 120s)) << probe.log();
 
     EXPECT_LT(most_resident_kib(probe) - before, kMostKib);
-    for (const support::HostileKind& kind : support::hostile_kinds()) {
+    for (const support::HostileKind& kind : kinds()) {
         for (const Ping& ping : ledger->of(kind.name + "-0")) {
             // A worker that was held up vouches for nothing.
             if (ping.via != contract::Via::fresh || ping.verdict == Verdict::inconclusive) continue;
