@@ -40,11 +40,30 @@ until_shared() {
     done
 }
 
-# write_all METRICS_URL...: the next transition of every target; the seconds until bridges of these URLs carried them all.
-write_all() {
+# The next transition of every target, while both live; the seconds until they carried them all.
+write_to_both() {
     transition=$((transition + 1))
-    "$programs/state_burst" "$nats_url" "$targets" "$transition" "$@" >"$work/log/state_burst" 2>&1 || die "$(tail -n1 "$work/log/state_burst")"
-    cut -d ' ' -f 2 "$work/log/state_burst"
+    "$programs/state_burst" "$nats_url" "$targets" "$transition" "$bridge_metrics" "$other_metrics" >"$work/log/state_burst" 2>&1 ||
+        die "$(tail -n1 "$work/log/state_burst")"
+    tail -n1 "$work/log/state_burst" | cut -d ' ' -f 2
+}
+
+# Each target is the one's that is left, and Consul lacks nothing.
+taken_over() {
+    [[ $(metric "$bridge_http_port" pgpulse_bridge_owned_targets) == "$targets" ]] &&
+        [[ $(metric "$bridge_http_port" pgpulse_bridge_pending_targets) == 0 ]]
+}
+
+# The next transition of every target as the other is killed; the seconds until Consul has all of them.
+write_and_kill() {
+    local began deadline=$((SECONDS + patience))
+    transition=$((transition + 1))
+    began=$(now)
+    { kill -KILL "$other" && wait "$other"; } 2>/dev/null || true
+    "$programs/define_states" "$nats_url" "$targets" 3 "$transition" >"$work/log/define_states" 2>&1 || die "$(tail -n1 "$work/log/define_states")"
+    until taken_over 2>/dev/null; do ((SECONDS < deadline)) || die "the share of the killed bridge is not taken over after $patience s"; done
+    calc "$(now) - $began"
+    echo
 }
 
 # measure AGENT-FLAG...
@@ -59,13 +78,10 @@ measure() {
     for ((round = 0; round < rounds; ++round)); do
         launch_other
         until_shared
-        write_all "$bridge_metrics" "$other_metrics" >>"$work/both"
+        write_to_both >>"$work/both"
         until_shared
-        # What the killed one owned counts as the other's from its own takeover on.
-        kill -KILL "$other"
-        write_all "$bridge_metrics" >>"$work/killed"
+        write_and_kill >>"$work/killed"
         verify "$targets" "$transition"
-        wait "$other" 2>/dev/null || true
     done
     mapfile -t both_alive <"$work/both"
     mapfile -t one_killed <"$work/killed"

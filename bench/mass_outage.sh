@@ -35,7 +35,7 @@ measure() {
         await 'all targets up' mass_outage grep -q '^up' "$work/log/mass_outage"
         if ((round == 1)); then before=$(resident_mib "${aggregators[0]}"); fi
         wait "$pid" || die "$(tail -n1 "$work/log/mass_outage")"
-        read -r last first bytes published counted dropped late < <(tail -n1 "$work/log/mass_outage")
+        read -r last first bytes published counted dropped late < <(grep -v '^\[' "$work/log/mass_outage" | tail -n1)
         read -r _ bare_seconds _ < <(taskset -c "$subject_core" "$programs/bare_cas_burst" "$nats_url" "$targets" "$bytes") ||
             die 'bare_cas_burst failed'
         lasts+=("$last") bares+=("$(calc "1000 * $bare_seconds")") ratios+=("$(calc "$last / 1000 / $bare_seconds")")
