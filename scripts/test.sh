@@ -6,7 +6,7 @@ usage() {
     cat <<'TEXT'
 Usage: scripts/test.sh [--preset NAME] [CTEST-ARGUMENT...]
 
-Installs what is missing, builds NAME (dev; or asan, tsan) and runs all tests through ctest, four at a time, three under ThreadSanitizer.
+Installs what is missing, builds NAME (dev; or asan, tsan) and runs all tests through ctest, four at a time.
 Every other argument goes to ctest:
 
     scripts/test.sh -L unit                  only the unit tests (labels: unit, integration, fault)
@@ -67,9 +67,7 @@ main() {
     export PATH="$PATH:/usr/sbin:/sbin"
     cd "$root"
     # Most tests wait for servers and compute little.
-    local places=4
-    if [[ $preset == tsan ]]; then places=3; fi
-    local -a command=(ctest --preset "$preset" -j "$places" "${arguments[@]}")
+    local -a command=(ctest --preset "$preset" -j 4 "${arguments[@]}")
     if [[ $preset == dev ]]; then exec "${command[@]}"; fi
 
     local reports=$root/build/$preset/reports status=0
