@@ -1,15 +1,15 @@
 #include "consul-bridge/operation.hpp"
 
+#include "common/contract/json_text.hpp"
 #include "consul-bridge/base64.hpp"
-#include "consul-bridge/json_text.hpp"
 
 #include <algorithm>
 
 namespace pgpulse::consul_bridge {
 namespace {
 
-using json_text::object;
-using json_text::value;
+using contract::json_text::object;
+using contract::json_text::value;
 
 template <typename... Functions>
 struct Overload : Functions... {

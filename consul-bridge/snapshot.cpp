@@ -1,10 +1,10 @@
 #include "consul-bridge/snapshot.hpp"
 
+#include "common/contract/json_text.hpp"
 #include "common/contract/names.hpp"
 #include "consul-bridge/base64.hpp"
 #include "consul-bridge/desired.hpp"
 #include "consul-bridge/entry.hpp"
-#include "consul-bridge/json_text.hpp"
 #include "consul-bridge/root_value.hpp"
 
 #include <algorithm>
@@ -12,8 +12,8 @@
 namespace pgpulse::consul_bridge {
 namespace {
 
-using json_text::object;
-using json_text::value;
+using contract::json_text::object;
+using contract::json_text::value;
 
 void add_root(const std::string& target, const Entry& entry, Snapshot& to) {
     Held::HeldRoot root;

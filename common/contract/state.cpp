@@ -1,15 +1,22 @@
 #include "common/contract/state.hpp"
 
+#include "common/contract/json_text.hpp"
 #include "common/contract/names.hpp"
 
 #include <nlohmann/json.hpp>
 
+#include <bitset>
 #include <limits>
+#include <utility>
 
 namespace pgpulse::contract {
 namespace {
 
 using nlohmann::json;
+
+/// Of what is written, without its evidence and of each piece of that.
+constexpr std::size_t kStateBytes = 512;
+constexpr std::size_t kEvidenceBytes = 192;
 
 /// Thrown inside this file only, where it unwinds nested reads; `decode_state` turns it into a value.
 struct FieldFault {
@@ -124,48 +131,62 @@ State read_state(const json& object) {
     return state;
 }
 
-nlohmann::ordered_json to_json(const Evidence& evidence) {
-    nlohmann::ordered_json json{{"worker", evidence.worker}};
-    if (!evidence.site.empty()) json["site"] = evidence.site;
-    json["opinion"] = to_string(evidence.opinion);
-    json["verdict"] = to_string(evidence.verdict);
-    json["reason"] = to_string(evidence.reason);
-    if (!evidence.sqlstate.empty()) json["sqlstate"] = evidence.sqlstate;
-    if (evidence.rtt_us) json["rtt_us"] = *evidence.rtt_us;
-    json["at"] = to_rfc3339(evidence.at);
+std::string to_json(const Evidence& evidence) {
+    json_text::Object json{kEvidenceBytes};
+    json.text("worker", evidence.worker);
+    if (!evidence.site.empty()) json.text("site", evidence.site);
+    json.text("opinion", to_string(evidence.opinion));
+    json.text("verdict", to_string(evidence.verdict));
+    json.text("reason", to_string(evidence.reason));
+    if (!evidence.sqlstate.empty()) json.text("sqlstate", evidence.sqlstate);
+    if (evidence.rtt_us) json.number("rtt_us", *evidence.rtt_us);
+    json.text("at", to_rfc3339(evidence.at));
+    return std::move(json).finish();
+}
+
+std::string to_json(const std::vector<Evidence>& evidence) {
+    std::string json = "[";
+    for (const Evidence& one : evidence) {
+        if (json.size() > 1) json += ',';
+        json += to_json(one);
+    }
+    json += ']';
     return json;
+}
+
+std::string words(const std::bitset<kChanges>& changed) {
+    std::vector<std::string> words;
+    for (std::size_t i = 0; i < kChanges; ++i) {
+        if (changed.test(i)) words.emplace_back(to_string(static_cast<Change>(i)));
+    }
+    return json_text::value(words);
 }
 
 }  // namespace
 
 std::string encode(const State& state) {
-    nlohmann::ordered_json json{
-        {"v", kVersion},
-        {"target", state.target},
-        {"state", to_string(state.state)},
-        {"since", to_rfc3339(state.since)},
-        {"transition", state.transition},
-    };
-    if (state.previous) json["previous"] = to_string(*state.previous);
-    json["reason"] = to_string(state.reason);
-    if (state.role) json["role"] = to_string(*state.role);
-    if (state.writable) json["writable"] = *state.writable;
-    if (state.started_at) json["started_at"] = to_rfc3339(*state.started_at);
-    if (state.crashed_at) json["crashed_at"] = to_rfc3339(*state.crashed_at);
-    json["restarts"] = state.restarts;
-    json["maintenance"] = state.maintenance;
-    if (state.maintenance_until) json["maintenance_until"] = to_rfc3339(*state.maintenance_until);
-    json["conflicts_with"] = state.conflicts_with;
-    if (state.role_unexpected) json["role_unexpected"] = true;
-    json["changed"] = nlohmann::ordered_json::array();
-    for (std::size_t i = 0; i < kChanges; ++i) {
-        if (state.changed.test(i)) json["changed"].push_back(to_string(static_cast<Change>(i)));
-    }
-    json["evidence"] = nlohmann::ordered_json::array();
-    for (const Evidence& evidence : state.evidence) json["evidence"].push_back(to_json(evidence));
-    json["decided_by"] = state.decided_by;
-    json["decided_at"] = to_rfc3339(state.decided_at);
-    return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    json_text::Object json{kStateBytes + state.evidence.size() * kEvidenceBytes};
+    json.number("v", kVersion);
+    json.text("target", state.target);
+    json.text("state", to_string(state.state));
+    json.text("since", to_rfc3339(state.since));
+    json.number("transition", state.transition);
+    if (state.previous) json.text("previous", to_string(*state.previous));
+    json.text("reason", to_string(state.reason));
+    if (state.role) json.text("role", to_string(*state.role));
+    if (state.writable) json.truth("writable", *state.writable);
+    if (state.started_at) json.text("started_at", to_rfc3339(*state.started_at));
+    if (state.crashed_at) json.text("crashed_at", to_rfc3339(*state.crashed_at));
+    json.number("restarts", state.restarts);
+    json.truth("maintenance", state.maintenance);
+    if (state.maintenance_until) json.text("maintenance_until", to_rfc3339(*state.maintenance_until));
+    json.json("conflicts_with", json_text::value(state.conflicts_with));
+    if (state.role_unexpected) json.truth("role_unexpected", true);
+    json.json("changed", words(state.changed));
+    json.json("evidence", to_json(state.evidence));
+    json.text("decided_by", state.decided_by);
+    json.text("decided_at", to_rfc3339(state.decided_at));
+    return std::move(json).finish();
 }
 
 tl::expected<State, Refusal> decode_state(std::string_view target, std::string_view value) {

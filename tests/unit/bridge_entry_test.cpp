@@ -1,5 +1,4 @@
 #include "consul-bridge/entry.hpp"
-#include "consul-bridge/json_text.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -59,20 +58,6 @@ TEST(BridgeEntry, IsOfNothingElse) {
     }
     EXPECT_TRUE(for_each_entry("[]", none));
     EXPECT_TRUE(for_each_result(R"({"Results":null})", none));
-}
-
-TEST(BridgeJsonText, IsReadAsItWasMeant) {
-    std::string all;
-    for (int c = 1; c < 0x80; ++c) all += static_cast<char>(c);
-    for (const std::string& text :
-         {std::string{}, std::string{"plain"}, all, std::string{"zwölf \0 Ω", 12}}) {
-        EXPECT_EQ(json::parse(json_text::value(text)), json(text));
-    }
-    EXPECT_EQ(json::parse(json_text::value("not UTF-8: \xff")), json("not UTF-8: \uFFFD"));
-    EXPECT_EQ(json_text::value(std::vector<std::string>{"a", "\""}), R"(["a","\""])");
-    EXPECT_EQ(json_text::value(Texts{{"a\\", "b"}, {"c", "d"}}), R"({"a\\":"b","c":"d"})");
-    EXPECT_EQ(json_text::object({{"a", json_text::value(7U)}, {"b", json_text::object({})}}),
-              R"({"a":7,"b":{}})");
 }
 
 }  // namespace

@@ -132,6 +132,14 @@ TEST(Ping, OfAnotherVersionIsRefused) {
     }
 }
 
+TEST(Ping, IsWrittenAsADocumentTreeWouldBe) {
+    Ping ping = *decode_ping(full_ping().dump());
+    for (const char* site : {"", "eu", "a \"b\" \\ \n \x7f", "zw\u00f6lf", "no UTF-8: \xff"}) {
+        ping.site = site;
+        EXPECT_EQ(encode(ping), nlohmann::ordered_json::parse(encode(ping)).dump());
+    }
+}
+
 TEST(Ping, TakesItsFieldsInAnyOrder) {
     const json ping = full_ping();
     std::vector<std::string> keys;

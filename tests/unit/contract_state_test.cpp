@@ -40,6 +40,18 @@ std::set<std::string> documented(std::string_view heading) {
     return names;
 }
 
+TEST(State, IsWrittenAsADocumentTreeWouldBe) {
+    State state = read_state(full_state());
+    for (const char* site : {"", "eu", "a \"b\" \\ \n \x7f", "zw\u00f6lf", "no UTF-8: \xff"}) {
+        state.evidence.at(0).site = site;
+        EXPECT_EQ(encode(state), nlohmann::ordered_json::parse(encode(state)).dump());
+    }
+    state.evidence.clear();
+    state.conflicts_with.clear();
+    state.changed.reset();
+    EXPECT_EQ(encode(state), nlohmann::ordered_json::parse(encode(state)).dump());
+}
+
 TEST(State, HasTheDocumentedFieldsAndNoOthers) {
     // A field more or less in the structs does not compile here: the document and the golden file want it
     // too.

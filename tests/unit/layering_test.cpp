@@ -48,7 +48,6 @@ const std::vector<std::string> kPure{
     "consul-bridge/drift_alarm",
     "consul-bridge/entry",
     "consul-bridge/http_status",
-    "consul-bridge/json_text",
     "consul-bridge/mirror",
     "consul-bridge/missing_right",
     "consul-bridge/mirror_members",
