@@ -108,6 +108,9 @@ void tally_ping(benchmark::State& state) {
     aggregator::Ranks ranks{};
     ranks.fill(aggregator::Rank::first);
     tally.ranks(ranks, now, actions);
+    std::vector<std::string> workers;
+    for (std::size_t worker = 0; worker < kWorkers; ++worker) workers.push_back(example(0, worker).worker);
+    tally.members(workers, now, actions);
     std::vector<Ping> pings;
     for (std::size_t worker = 0; worker < kWorkers; ++worker) {
         for (std::size_t target = 0; target < kTargets; ++target) {
@@ -127,10 +130,12 @@ void tally_ping(benchmark::State& state) {
         ++ping.seq;
         if (tally.ping(ping, now, actions) != aggregator::Heard::counted) state.SkipWithError("not counted");
         for (const aggregator::Action& action : actions) {
-            const auto& put = std::get<aggregator::PutState>(action);
+            const auto* put = std::get_if<aggregator::PutState>(&action);
+            if (put == nullptr) continue;
             state.PauseTiming();
             aggregator::Tally::Actions none;
-            tally.written(put.state.target, aggregator::Written::stored, put.expected, ++revision, now, none);
+            tally.written(put->state.target, aggregator::Written::stored, put->expected, ++revision, now,
+                          none);
             state.ResumeTiming();
         }
         actions.clear();
