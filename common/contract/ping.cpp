@@ -1,7 +1,5 @@
 #include "common/contract/ping.hpp"
 
-#include "common/contract/json_text.hpp"
-
 #include <nlohmann/json.hpp>
 
 #include <array>
@@ -37,8 +35,6 @@ enum class Field : std::uint8_t {
     suspect,
     other,
 };
-/// Of one that is written.
-constexpr std::size_t kUsualBytes = 512;
 constexpr auto kFieldCount = static_cast<std::size_t>(Field::other);
 
 constexpr std::array<std::string_view, kFieldCount> kFieldNames{
@@ -281,30 +277,31 @@ class PingReader final : public nlohmann::json_sax<nlohmann::json> {
 }  // namespace
 
 std::string encode(const Ping& ping) {
-    json_text::Object json{kUsualBytes};
-    json.number("v", kVersion);
-    json.text("target", ping.target);
-    json.text("worker", ping.worker);
-    if (!ping.site.empty()) json.text("site", ping.site);
-    json.text("run", ping.run);
-    json.number("seq", ping.seq);
-    json.number("mono_ms", ping.mono_ms);
-    json.text("at", to_rfc3339(ping.at));
-    json.text("verdict", to_string(ping.verdict));
-    json.text("reason", to_string(ping.reason));
-    if (!ping.sqlstate.empty()) json.text("sqlstate", ping.sqlstate);
-    if (ping.rtt_us) json.number("rtt_us", *ping.rtt_us);
-    json.text("via", to_string(ping.via));
-    json.text("opinion", to_string(ping.opinion));
-    json.number("streak", ping.streak);
-    if (ping.role) json.text("role", to_string(*ping.role));
-    if (ping.writable) json.truth("writable", *ping.writable);
-    if (ping.lag_ms) json.number("lag_ms", *ping.lag_ms);
-    if (ping.lag_bytes) json.number("lag_bytes", *ping.lag_bytes);
-    if (ping.started_at) json.text("started_at", to_rfc3339(*ping.started_at));
-    if (ping.crashed_at) json.text("crashed_at", to_rfc3339(*ping.crashed_at));
-    json.truth("suspect", ping.suspect);
-    return std::move(json).finish();
+    nlohmann::ordered_json json{
+        {"v", kVersion},
+        {"target", ping.target},
+        {"worker", ping.worker},
+    };
+    if (!ping.site.empty()) json["site"] = ping.site;
+    json["run"] = ping.run;
+    json["seq"] = ping.seq;
+    json["mono_ms"] = ping.mono_ms;
+    json["at"] = to_rfc3339(ping.at);
+    json["verdict"] = to_string(ping.verdict);
+    json["reason"] = to_string(ping.reason);
+    if (!ping.sqlstate.empty()) json["sqlstate"] = ping.sqlstate;
+    if (ping.rtt_us) json["rtt_us"] = *ping.rtt_us;
+    json["via"] = to_string(ping.via);
+    json["opinion"] = to_string(ping.opinion);
+    json["streak"] = ping.streak;
+    if (ping.role) json["role"] = to_string(*ping.role);
+    if (ping.writable) json["writable"] = *ping.writable;
+    if (ping.lag_ms) json["lag_ms"] = *ping.lag_ms;
+    if (ping.lag_bytes) json["lag_bytes"] = *ping.lag_bytes;
+    if (ping.started_at) json["started_at"] = to_rfc3339(*ping.started_at);
+    if (ping.crashed_at) json["crashed_at"] = to_rfc3339(*ping.crashed_at);
+    json["suspect"] = ping.suspect;
+    return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 tl::expected<Ping, Refusal> decode_ping(std::string_view payload) {
