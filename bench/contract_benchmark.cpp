@@ -109,6 +109,7 @@ void tally_ping(benchmark::State& state) {
     ranks.fill(aggregator::Rank::first);
     tally.ranks(ranks, now, actions);
     std::vector<std::string> workers;
+    workers.reserve(kWorkers);
     for (std::size_t worker = 0; worker < kWorkers; ++worker) workers.push_back(example(0, worker).worker);
     tally.members(workers, now, actions);
     std::vector<Ping> pings;
