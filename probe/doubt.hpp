@@ -11,10 +11,12 @@
 // blind: a cable pulled, a full connection table, a firewall's new rule.
 //
 // A soft failure (silence, a reset, no route) begins a soft row of its target; any other result ends the row.
-// The sample of a failure is the newest results of the targets that ended since its row began, but of the
-// last window at most. Of the successes it takes those of pings that started since then: an older ping tells
-// of the time before. The window is kWindow, or twice the ping's own timeout where that is longer: a control
-// that starts when the first failure has ended needs a timeout of its own to fail.
+// The sample of a failure is the newest results of the targets that ended since the first ping of its row had
+// failed, or since the middle of its own ping where that is earlier: several pings of one target may be under
+// way together. Of the successes it takes those of pings that started since then. What answered while the
+// failing ping was young tells nothing: the observer may have been cut off with the ping half done. The window
+// is kWindow, or twice the ping's own timeout where that is longer: a control that starts when the first
+// failure has ended needs a timeout of its own to fail.
 //
 // The rules, each tested under its name:
 //   hard_is_no_doubt      Hard evidence comes from the target's own host: it is never weighed here.
@@ -103,8 +105,7 @@ class Doubt {
         bool doubted = false;  // was failing when suspicion ended
         Mono added{};
         Mono trusted_since{};  // the start of its newest ping that did not fail softly
-        Mono failing_since{};  // the start of the first ping of its row
-        Mono began{};          // the end of that ping
+        Mono began{};          // the end of the first ping of its row
         std::chrono::nanoseconds interval{};
         std::uint64_t counted = 0;  // the sample it was counted in last
     };

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 // One test or more for each rule in doubt.hpp, named after it.
 namespace pgpulse::probe {
 namespace {
@@ -101,6 +103,25 @@ TEST_F(DoubtTest, WaitForSampleTakesNoSuccessOfAPingThatStartedBefore) {
     EXPECT_TRUE(weight.controls_wanted);
 }
 
+TEST_F(DoubtTest, WaitForSampleTakesNoSuccessFromWhenThePingWasYoung) {
+    Doubt doubt{true};
+    all_answer(doubt, 10);
+    // Three pings of one target are under way, the others answer, and the cable is pulled.
+    const std::vector<Mono> started{now + 10ms, now + 110ms, now + 210ms};
+    now += 220ms;
+    for (TargetIndex target = 1; target < 10; ++target) doubt.trusted(target, now, now);
+    for (const Mono start : started) {
+        now = start + 1s;
+        const auto weight = doubt.weigh({0, start, 1s, 1s}, now);
+        EXPECT_FALSE(weight.decides) << "the others answered before the cut";
+        EXPECT_TRUE(weight.controls_wanted);
+    }
+    // Those that answer now tell of this time.
+    for (TargetIndex target = 1; target < 10; ++target) doubt.trusted(target, now, now);
+    now += 100ms;
+    EXPECT_TRUE(doubt.weigh({0, started.back() + 100ms, 1s, 1s}, now).decides);
+}
+
 TEST_F(DoubtTest, WaitForSampleIsNotCutShortByTheSampleOfAnother) {
     Doubt doubt{false};
     all_answer(doubt, 20);
@@ -168,7 +189,7 @@ TEST_F(DoubtTest, MajorityIsDoubtAndHalfIsNot) {
     for (TargetIndex target = 5; target < 10; ++target) doubt.trusted(target, now, now);
     for (TargetIndex target = 0; target < 5; ++target) {
         now += 11ms;
-        fails(doubt, target, 100ms);
+        fails(doubt, target, 200ms);
     }
     EXPECT_FALSE(doubt.suspect());
 }
