@@ -1,5 +1,9 @@
 #include "common/contract/ping.hpp"
 
+#include "common/contract/due_name.hpp"
+#include "common/contract/json_text.hpp"
+#include "common/contract/plain_json.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <array>
@@ -35,6 +39,8 @@ enum class Field : std::uint8_t {
     suspect,
     other,
 };
+/// Of one that is written.
+constexpr std::size_t kUsualBytes = 512;
 constexpr auto kFieldCount = static_cast<std::size_t>(Field::other);
 
 constexpr std::array<std::string_view, kFieldCount> kFieldNames{
@@ -46,17 +52,6 @@ constexpr std::array kRequired{Field::v,       Field::target, Field::worker,  Fi
                                Field::mono_ms, Field::at,     Field::verdict, Field::reason, Field::via,
                                Field::opinion, Field::streak, Field::suspect};
 
-/// Whoever writes as `encode` does has the names in this order: the search begins where the next one is due.
-Field field_named(std::string_view name, std::size_t due) {
-    for (std::size_t i = due; i < kFieldCount; ++i) {
-        if (kFieldNames[i] == name) return static_cast<Field>(i);
-    }
-    for (std::size_t i = 0; i < due; ++i) {
-        if (kFieldNames[i] == name) return static_cast<Field>(i);
-    }
-    return Field::other;
-}
-
 bool is_sqlstate(std::string_view text) {
     if (text.size() != 5) return false;
     for (const char c : text) {
@@ -67,7 +62,7 @@ bool is_sqlstate(std::string_view text) {
 
 /// Fills a ping straight from the parser's events: a document tree costs half as much again
 /// (docs/benchmarks.md).
-class PingReader final : public nlohmann::json_sax<nlohmann::json> {
+class PingReader final : public JsonEvents {
   public:
     Ping ping;
     std::optional<Refusal> refusal;
@@ -109,21 +104,19 @@ class PingReader final : public nlohmann::json_sax<nlohmann::json> {
         return saw();
     }
 
-    bool number_integer(number_integer_t value) override { return ignored() || integer(value); }
+    bool negative_number(std::int64_t value) override { return ignored() || integer(value); }
 
-    bool number_unsigned(number_unsigned_t value) override {
+    bool whole_number(std::uint64_t value) override {
         if (ignored()) return true;
-        if (value > static_cast<number_unsigned_t>(std::numeric_limits<std::int64_t>::max())) {
+        if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
             return refuse_field(field_, "out of range");
         }
         return integer(static_cast<std::int64_t>(value));
     }
 
-    bool number_float(number_float_t, const string_t&) override {
-        return ignored() || refuse_field(field_, "a fraction");
-    }
+    bool fraction() override { return ignored() || refuse_field(field_, "a fraction"); }
 
-    bool string(string_t& value) override {
+    bool text(std::string& value) override {
         if (ignored()) return true;
         switch (field_) {
             case Field::target:
@@ -166,23 +159,20 @@ class PingReader final : public nlohmann::json_sax<nlohmann::json> {
         }
     }
 
-    bool binary(binary_t&) override { return false; }
-
-    bool start_object(std::size_t) override { return open(depth_ == 0); }
-    bool start_array(std::size_t) override { return open(false); }
+    bool start_object() override { return open(depth_ == 0); }
+    bool start_array() override { return open(false); }
     bool end_object() override { return close(); }
     bool end_array() override { return close(); }
 
-    bool key(string_t& name) override {
+    bool name(const std::string& name) override {
         if (depth_ != 1) return true;
-        field_ = field_named(name, due_);
+        field_ = static_cast<Field>(index_of_name(kFieldNames, name, due_));
         if (field_ != Field::other) due_ = static_cast<std::size_t>(field_) + 1;
         return true;
     }
 
-    bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {
+    void no_json() override {
         if (!refusal) refusal = Refusal{Refusal::Cause::not_json, "not JSON"};
-        return false;
     }
 
   private:
@@ -277,42 +267,38 @@ class PingReader final : public nlohmann::json_sax<nlohmann::json> {
 }  // namespace
 
 std::string encode(const Ping& ping) {
-    nlohmann::ordered_json json{
-        {"v", kVersion},
-        {"target", ping.target},
-        {"worker", ping.worker},
-    };
-    if (!ping.site.empty()) json["site"] = ping.site;
-    json["run"] = ping.run;
-    json["seq"] = ping.seq;
-    json["mono_ms"] = ping.mono_ms;
-    json["at"] = to_rfc3339(ping.at);
-    json["verdict"] = to_string(ping.verdict);
-    json["reason"] = to_string(ping.reason);
-    if (!ping.sqlstate.empty()) json["sqlstate"] = ping.sqlstate;
-    if (ping.rtt_us) json["rtt_us"] = *ping.rtt_us;
-    json["via"] = to_string(ping.via);
-    json["opinion"] = to_string(ping.opinion);
-    json["streak"] = ping.streak;
-    if (ping.role) json["role"] = to_string(*ping.role);
-    if (ping.writable) json["writable"] = *ping.writable;
-    if (ping.lag_ms) json["lag_ms"] = *ping.lag_ms;
-    if (ping.lag_bytes) json["lag_bytes"] = *ping.lag_bytes;
-    if (ping.started_at) json["started_at"] = to_rfc3339(*ping.started_at);
-    if (ping.crashed_at) json["crashed_at"] = to_rfc3339(*ping.crashed_at);
-    json["suspect"] = ping.suspect;
-    return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    json_text::Object json{kUsualBytes};
+    json.number("v", kVersion);
+    json.text("target", ping.target);
+    json.text("worker", ping.worker);
+    if (!ping.site.empty()) json.text("site", ping.site);
+    json.text("run", ping.run);
+    json.number("seq", ping.seq);
+    json.number("mono_ms", ping.mono_ms);
+    json.text("at", to_rfc3339(ping.at));
+    json.text("verdict", to_string(ping.verdict));
+    json.text("reason", to_string(ping.reason));
+    if (!ping.sqlstate.empty()) json.text("sqlstate", ping.sqlstate);
+    if (ping.rtt_us) json.number("rtt_us", *ping.rtt_us);
+    json.text("via", to_string(ping.via));
+    json.text("opinion", to_string(ping.opinion));
+    json.number("streak", ping.streak);
+    if (ping.role) json.text("role", to_string(*ping.role));
+    if (ping.writable) json.truth("writable", *ping.writable);
+    if (ping.lag_ms) json.number("lag_ms", *ping.lag_ms);
+    if (ping.lag_bytes) json.number("lag_bytes", *ping.lag_bytes);
+    if (ping.started_at) json.text("started_at", to_rfc3339(*ping.started_at));
+    if (ping.crashed_at) json.text("crashed_at", to_rfc3339(*ping.crashed_at));
+    json.truth("suspect", ping.suspect);
+    return std::move(json).finish();
 }
 
 tl::expected<Ping, Refusal> decode_ping(std::string_view payload) {
     if (payload.size() > kMaxPayloadBytes) {
         return tl::unexpected(Refusal{Refusal::Cause::too_large, "payload over 64 KiB"});
     }
-    PingReader reader;
-    const bool whole = nlohmann::json::sax_parse(payload.begin(), payload.end(), &reader);
-    if (!whole || !reader.finish()) {
-        return tl::unexpected(reader.refusal.value_or(Refusal{Refusal::Cause::not_json, "not JSON"}));
-    }
+    auto reader = read_json<PingReader>(payload);
+    if (!reader.finish()) return tl::unexpected(std::move(*reader.refusal));
     return std::move(reader.ping);
 }
 
