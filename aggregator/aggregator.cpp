@@ -84,10 +84,15 @@ int run(const Options& options) {
     targets_bucket.replicas = options.common.replicas;
     const nats::BucketKeeper keeper{nats, {health_bucket, targets_bucket}};
     const nats::BucketWatch definition_watch{
-        nats, definitions, [&](nats::BucketEvent event) { mailbox.post(DefinitionEvent{std::move(event)}); }};
-    const nats::BucketWatch state_watch{
-        nats, states, [&](nats::BucketEvent event) { mailbox.post(StateEvent{std::move(event)}); }};
-    HistoryCopier history{nats, options.common.id, {options.history_days, options.common.replicas}, metrics};
+        nats, definitions,
+        [&](nats::BucketEvent event) { mailbox.post(std::make_unique<DefinitionEvent>(std::move(event))); }};
+    const nats::BucketWatch state_watch{nats, states, [&](nats::BucketEvent event) {
+                                            mailbox.post(std::make_unique<StateEvent>(std::move(event)));
+                                        }};
+    HistoryCopier history{
+        nats, options.common.id, {options.history_days, options.common.replicas}, metrics, [&loop] {
+            return loop.writing();
+        }};
     std::atomic<bool> taken{false};
     runtime::MembershipFeed membership{
         nats,
@@ -96,7 +101,7 @@ int run(const Options& options) {
         {[&loop] { return loop.ticked_within(kWorking); },
          [&](const cluster::Membership::View& view) {
              metrics.show_members(view);
-             mailbox.post(ViewEvent{view});
+             mailbox.post(std::make_unique<ViewEvent>(view));
              history.serving(view.aggregators);
          },
          [&](const std::string& line) {

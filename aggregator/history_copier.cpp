@@ -66,11 +66,12 @@ class HistoryCopier::Session {
 };
 
 HistoryCopier::HistoryCopier(nats::Connection& connection, std::string id, const HistoryConfig& config,
-                             Metrics& metrics)
+                             Metrics& metrics, Writing writing)
     : connection_(connection),
       id_(std::move(id)),
       config_(config),
       metrics_(metrics),
+      writing_(std::move(writing)),
       faults_(kLineInterval),
       thread_([this] { run(); }) {}
 
@@ -268,8 +269,9 @@ void HistoryCopier::Session::follow() {
     const HistoryCopy& copy = copier_.copy_;
     auto next_look = mono_now() + kLookInterval;
     while (copier_.goes_on() && !copy.broken()) {
-        copier_.take_outcomes(copy.full() ? kManyOutcomes : milliseconds{0});
-        if (!copy.full() && !copy.broken()) {
+        const bool rests = copier_.pace_.rests(mono_now(), copier_.writing_());
+        copier_.take_outcomes(rests || copy.full() ? kManyOutcomes : milliseconds{0});
+        if (!rests && !copy.full() && !copy.broken()) {
             const auto got = reader_->next(copy.in_flight() > 0 ? kFewOutcomes : kIdle);
             if (got == StreamReader::Got::lost) return;
             if (got == StreamReader::Got::message) take();
@@ -294,6 +296,7 @@ void HistoryCopier::Session::take() {
     revision.value = reader_->payload();
     const auto message = copier_.copy_.revision(std::move(revision));
     if (!message) return;
+    copier_.pace_.copied(mono_now());
     if (const auto sent = copier_.stream_->publish(*message); !sent) {
         copier_.fault(sent.error().text);
         copier_.copy_.failed();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "aggregator/history_copy.hpp"
+#include "aggregator/history_pace.hpp"
 #include "aggregator/history_stream.hpp"
 #include "aggregator/metrics.hpp"
 #include "common/nats/connection.hpp"
@@ -10,6 +11,8 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -23,9 +26,12 @@ namespace pgpulse::aggregator {
 /// NATS as long as it takes.
 class HistoryCopier {
   public:
+    /// How many states this aggregator writes or is about to write; called on the copier's thread.
+    using Writing = std::function<std::size_t()>;
+
     /// `id`: this aggregator's.
-    HistoryCopier(nats::Connection& connection, std::string id, const HistoryConfig& config,
-                  Metrics& metrics);
+    HistoryCopier(nats::Connection& connection, std::string id, const HistoryConfig& config, Metrics& metrics,
+                  Writing writing);
     HistoryCopier(const HistoryCopier&) = delete;
     HistoryCopier& operator=(const HistoryCopier&) = delete;
     /// Takes a second at most, or two where NATS is frozen, unless the connection is closed.
@@ -43,6 +49,7 @@ class HistoryCopier {
     const std::string id_;
     const HistoryConfig config_;
     Metrics& metrics_;
+    const Writing writing_;
     std::atomic<bool> chosen_{false};
     std::atomic<bool> stop_{false};
     std::mutex mutex_;
@@ -51,6 +58,7 @@ class HistoryCopier {
     std::vector<HistoryOutcome> batch_;
     std::unique_ptr<HistoryStream> stream_;
     HistoryCopy copy_;
+    HistoryPace pace_;
     bool copied_ = false;  // something, in this session
     runtime::LineLimit faults_;
     std::chrono::nanoseconds max_age_told_{-1};

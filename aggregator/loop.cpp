@@ -77,14 +77,16 @@ Now Loop::now() const {
 }
 
 tl::expected<void, std::string> Loop::open() {
-    auto writer =
-        nats::BucketWriter::open(connection_, std::string{contract::kStateBucket},
-                                 [this](nats::WriteOutcome outcome) { mailbox_.post(std::move(outcome)); });
+    auto writer = nats::BucketWriter::open(
+        connection_, std::string{contract::kStateBucket}, [this](nats::WriteOutcome outcome) {
+            mailbox_.post(std::make_unique<nats::WriteOutcome>(std::move(outcome)));
+        });
     if (!writer) return tl::unexpected(writer.error().text);
     writer_ = std::move(*writer);
     auto definition_writer = nats::BucketWriter::open(
-        connection_, std::string{contract::kTargetsBucket},
-        [this](nats::WriteOutcome outcome) { mailbox_.post(DefinitionWritten{std::move(outcome)}); });
+        connection_, std::string{contract::kTargetsBucket}, [this](nats::WriteOutcome outcome) {
+            mailbox_.post(std::make_unique<DefinitionWritten>(std::move(outcome)));
+        });
     if (!definition_writer) return tl::unexpected(definition_writer.error().text);
     definition_writer_ = std::move(*definition_writer);
 
@@ -167,6 +169,7 @@ void Loop::carry_out() {
         std::visit([this](const auto& a) { carry_out(a); }, action);
     }
     actions_.clear();
+    writing_.store(tally_.writing(), std::memory_order_relaxed);
 }
 
 void Loop::carry_out(const PutState& put) {

@@ -45,8 +45,10 @@ struct DefinitionWritten {
 };
 struct Echo {};
 struct Stop {};
-using Event = std::variant<nats::Message, StateEvent, DefinitionEvent, ViewEvent, ServerTime,
-                           nats::WriteOutcome, DefinitionWritten, Echo, Stop>;
+/// Most are messages, a pointer each; the larger ones are pointed to as well, so that many waiting ones take little.
+using Event = std::variant<nats::Message, std::unique_ptr<StateEvent>, std::unique_ptr<DefinitionEvent>,
+                           std::unique_ptr<ViewEvent>, std::unique_ptr<nats::WriteOutcome>,
+                           std::unique_ptr<DefinitionWritten>, ServerTime, Echo, Stop>;
 
 /// The one thread that owns the tally: takes events, carries out actions.
 class Loop {
@@ -61,6 +63,8 @@ class Loop {
 
     /// Why the aggregator does not do its work yet; empty once it does. Any thread.
     [[nodiscard]] std::string not_ready_because() const;
+    /// How many states are being written or wait for it. Any thread.
+    [[nodiscard]] std::size_t writing() const { return writing_.load(std::memory_order_relaxed); }
     /// The loop turned within that time. Any thread.
     [[nodiscard]] bool ticked_within(std::chrono::milliseconds time) const {
         return runtime::mono_now().time_since_epoch() - std::chrono::milliseconds{ticked_ms_.load()} < time;
@@ -86,6 +90,7 @@ class Loop {
     runtime::LineLimit refusals_;
     runtime::LineLimit failures_;
     std::atomic<bool> loaded_{false};
+    std::atomic<std::size_t> writing_{0};
     std::atomic<bool> serving_{false};
     std::atomic<std::int64_t> ticked_ms_{0};
     std::unique_ptr<nats::BucketWriter> writer_;
@@ -106,6 +111,10 @@ class Loop {
     void outcome(const std::string& target, Written written, std::uint64_t expected, std::uint64_t revision);
     void write_fault(const std::string& text);
 
+    template <typename Large>
+    void handle(std::unique_ptr<Large>& event) {
+        handle(*event);
+    }
     void handle(nats::Message& message);
     void handle(StateEvent& event);
     void handle(DefinitionEvent& event);

@@ -397,7 +397,7 @@ void Tally::written(std::string_view name, Written outcome, std::uint64_t expect
 Census Tally::census() const {
     Census census;
     census.by_state = {{Health::up, 0}, {Health::down, 0}, {Health::unknown, 0}};
-    census.writing = in_flight_ + waiting_.size();
+    census.writing = writing();
     for (const Target& target : targets_) {
         if (!target.terms || !target.belief) continue;
         ++census.by_state[target.belief->state];

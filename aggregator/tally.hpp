@@ -155,6 +155,8 @@ class Tally {
     [[nodiscard]] bool loaded() const { return definitions_loaded_ && states_loaded_; }
     [[nodiscard]] const TallyCounts& counts() const { return counts_; }
     [[nodiscard]] Census census() const;
+    /// How many states are being written or wait for it.
+    [[nodiscard]] std::size_t writing() const { return in_flight_ + waiting_.size(); }
 
   private:
     using Time = HearingClock::Time;

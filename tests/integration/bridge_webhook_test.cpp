@@ -443,7 +443,7 @@ TEST(BridgeWebhookBesideConsul, ADeadOneAndAHangingOneDelayNoWriteToConsul) {
     support::BucketAuthor bucket{nats.url()};
     const support::ConsulAgent consul;
     aggregator::Metrics metrics;
-    aggregator::HistoryCopier copier{bucket.connection(), "a1", {}, metrics};
+    aggregator::HistoryCopier copier{bucket.connection(), "a1", {}, metrics, [] { return std::size_t{0}; }};
     copier.serving({"a1"});
     Gate gate;
     WebhookReceiver hanging;

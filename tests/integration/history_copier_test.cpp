@@ -50,7 +50,8 @@ class Copier {
     }
 
     void start() {
-        copier_ = std::make_unique<aggregator::HistoryCopier>(*connection_, "a1", config_, metrics_);
+        copier_ = std::make_unique<aggregator::HistoryCopier>(*connection_, "a1", config_, metrics_,
+                                                              [] { return std::size_t{0}; });
         copier_->serving({"a1"});
     }
     void stop() { copier_.reset(); }
