@@ -213,6 +213,14 @@ class AggregatorPairLosesTheBucket : public AggregatorPair {
         return states;
     }
 
+    /// Each of the two has read every state: what nobody read before it was lost nobody can put back.
+    bool both_know_all() {
+        const auto all = static_cast<double>(stage.targets.size());
+        return std::ranges::all_of(kPair, [&](const std::string& id) {
+            return stage.aggregator(id).metric("pgpulse_aggregator_targets{state=\"up\"}") == all;
+        });
+    }
+
     double put_back() {
         double sum = 0;
         for (const std::string& id : kPair)
@@ -269,6 +277,7 @@ TEST_F(AggregatorPairLosesTheBucket, WithTheWholeStoreAndFillsItAgainAsItWas) {
 
 TEST_F(AggregatorPairLosesTheBucket, WhileTargetsChangeWhichAreToldAsTheyAre) {
     ASSERT_NO_FATAL_FAILURE(begin());
+    ASSERT_TRUE(wait_until([&] { return both_know_all(); })) << stage.logs();
     ASSERT_NO_FATAL_FAILURE(delete_bucket());
     const std::vector<std::string> changed{"db1", "db2", "db3", "db4"};
     for (const std::string& target : changed) stage.flip(target);
