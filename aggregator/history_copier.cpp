@@ -275,6 +275,7 @@ void HistoryCopier::Session::follow() {
             const auto got = reader_->next(copy.in_flight() > 0 ? kFewOutcomes : kIdle);
             if (got == StreamReader::Got::lost) return;
             if (got == StreamReader::Got::message) take();
+            if (got == StreamReader::Got::nothing && copy.in_flight() == 0) copier_.pace_.caught_up();
         }
         if (mono_now() >= next_look) {
             if (!all_is_as_it_was()) return;

@@ -18,15 +18,14 @@ class HistoryPace {
     /// States that are written at once, and how long they come first.
     static constexpr std::size_t kMany = 128;
     static constexpr std::chrono::milliseconds kLongest{5000};
-    /// Without a copy for so long, the next one is the first of its mass.
-    static constexpr std::chrono::milliseconds kQuiet{100};
 
     /// One more is copied.
     void copied(Mono now) {
-        if (now - last_ > kQuiet) row_ = 0;
-        last_ = now;
-        if (++row_ == kAtOnce) last_ = rests_until_ = now + kRest;
+        if (++row_ == kAtOnce) rests_until_ = now + kRest;
     }
+
+    /// There was nothing to copy for a moment: the next one is the first of its mass.
+    void caught_up() { row_ = 0; }
 
     /// Whether nothing is to be copied now. `writing`: so many states are being written, or wait for it.
     bool rests(Mono now, std::size_t writing) {
@@ -40,7 +39,6 @@ class HistoryPace {
   private:
     std::size_t row_ = 0;
     Mono writing_since_ = Mono::max();
-    Mono last_{};  // the newest copy, or the end of a rest that followed it
     Mono rests_until_{};
 };
 

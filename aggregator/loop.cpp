@@ -22,7 +22,8 @@ constexpr milliseconds kShowInterval{1000};
 constexpr milliseconds kDrainDeadline{1000};
 constexpr milliseconds kRefusalLineInterval{5000};
 constexpr milliseconds kTrimAfter{2000};
-constexpr std::size_t kMostWaiting = 200'000;
+/// Of pings that wait longer than half a second most would be late: in an overload some are dropped instead.
+constexpr std::size_t kMostWaiting = 65'536;
 constexpr std::size_t kEventsBetweenTicks = 256;
 
 Written to_written(nats::WriteOutcome::Kind kind) {

@@ -31,6 +31,9 @@ constexpr milliseconds kPutBackAfter{1500};
 /// Bounds the memory of a mass outage. What this program says of itself has to come through beside them: so many are
 /// about 30 ms of a server's work.
 constexpr std::size_t kMostInFlight = 2048;
+/// Of the targets that another aggregator ranks first for only so many: each of two writes its own ones first, and finds
+/// the other's written.
+constexpr std::size_t kMostInFlightAsSecond = 64;
 
 /// What only definitions and other targets' states say, and not the pings of this one.
 constexpr std::bitset<contract::kChanges> kSaidByOthers{1U << static_cast<unsigned>(Change::maintenance) |
@@ -432,17 +435,25 @@ void Tally::evaluate_all(Now now, Actions& out) {
 }
 
 void Tally::evaluate_waiting(Now now, Actions& out) {
-    for (std::size_t left = waiting_.size(); left > 0 && in_flight_ < kMostInFlight; --left) {
-        Target& target = targets_[waiting_.front()];
-        waiting_.pop_front();
-        target.waiting = false;
-        evaluate(target, now, out);
+    for (const Rank as : {Rank::first, Rank::second}) {
+        std::deque<Index>& waiting = waiting_as(as);
+        for (std::size_t left = waiting.size(); left > 0 && in_flight_ < most_in_flight(as); --left) {
+            Target& target = targets_[waiting.front()];
+            waiting.pop_front();
+            target.waiting = false;
+            evaluate(target, now, out);
+        }
     }
 }
 
+std::size_t Tally::most_in_flight(Rank as) {
+    return as == Rank::second ? kMostInFlightAsSecond : kMostInFlight;
+}
+
 bool Tally::may_write(Target& target) {
-    if (in_flight_ < kMostInFlight) return true;
-    if (!target.waiting) waiting_.push_back(index_of(target));
+    const Rank as = rank(target);
+    if (in_flight_ < most_in_flight(as)) return true;
+    if (!target.waiting) waiting_as(as).push_back(index_of(target));
     target.waiting = true;
     return false;
 }

@@ -156,7 +156,9 @@ class Tally {
     [[nodiscard]] const TallyCounts& counts() const { return counts_; }
     [[nodiscard]] Census census() const;
     /// How many states are being written or wait for it.
-    [[nodiscard]] std::size_t writing() const { return in_flight_ + waiting_.size(); }
+    [[nodiscard]] std::size_t writing() const {
+        return in_flight_ + waiting_as_first_.size() + waiting_as_second_.size();
+    }
 
   private:
     using Time = HearingClock::Time;
@@ -212,7 +214,7 @@ class Tally {
         bool removing = false;  // its definition was deleted
         bool foreign = false;   // the belief is another aggregator's word
         bool vouched = false;   // and that one is at work still, as far as is known
-        bool waiting = false;   // in `waiting_`
+        bool waiting = false;   // for others' writes
         bool retry = false;     // its last write was lost or failed
         bool disputed = false;
         bool claims = false;  // in `claims_`
@@ -268,7 +270,9 @@ class Tally {
     bool states_loaded_ = false;
     std::deque<Target> targets_;
     std::unordered_set<Index, NameHash, SameName> index_;
-    std::deque<Index> waiting_;  // targets whose writes wait for others to be acknowledged
+    // Targets whose writes wait for others to be acknowledged, by this aggregator's rank for them.
+    std::deque<Index> waiting_as_first_;
+    std::deque<Index> waiting_as_second_;
     std::size_t in_flight_ = 0;
     std::size_t sweep_ = 0;
     std::vector<Vote> votes_;  // of the ballot that is counted now
@@ -286,6 +290,10 @@ class Tally {
     void evaluate(Target& target, Now now, Actions& out);
     void evaluate_all(Now now, Actions& out);
     void evaluate_waiting(Now now, Actions& out);
+    std::deque<Index>& waiting_as(Rank rank) {
+        return rank == Rank::second ? waiting_as_second_ : waiting_as_first_;
+    }
+    static std::size_t most_in_flight(Rank as);
     [[nodiscard]] bool may_write(Target& target);
     void write(Target& target, Write write, Actions& out);
     void forget_write(Target& target);

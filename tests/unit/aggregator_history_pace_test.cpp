@@ -38,7 +38,7 @@ TEST_F(HistoryPaceTest, TheNextMassIsOneOfItsOwn) {
     copy(HistoryPace::kAtOnce);
     now += HistoryPace::kRest;
     copy(HistoryPace::kAtOnce);
-    now += HistoryPace::kQuiet + 1ms;
+    pace.caught_up();
     copy(HistoryPace::kAtOnce - 1);
     EXPECT_FALSE(rests());
     copy(1);
@@ -47,8 +47,8 @@ TEST_F(HistoryPaceTest, TheNextMassIsOneOfItsOwn) {
 
 TEST_F(HistoryPaceTest, OneNowAndThenIsNoMass) {
     for (std::size_t i = 0; i < 3 * HistoryPace::kAtOnce; ++i) {
-        now += HistoryPace::kQuiet;
         copy(1);
+        pace.caught_up();
         EXPECT_FALSE(rests());
     }
 }

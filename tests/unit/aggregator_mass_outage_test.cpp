@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -23,6 +24,7 @@ using support::PingSource;
 
 constexpr std::size_t kOutageTargets = 20'000;
 constexpr std::size_t kMostWritesInFlight = 2048;
+constexpr std::size_t kMostWritesInFlightAsSecond = 64;
 
 class AggregatorMassOutage : public testing::Test {
   protected:
@@ -44,10 +46,8 @@ class AggregatorMassOutage : public testing::Test {
     std::size_t most_under_way = 0;
 
     AggregatorMassOutage() {
-        Ranks ranks{};
-        ranks.fill(Rank::first);
         tally.members({"w1"}, now, actions);
-        tally.ranks(ranks, now, actions);
+        rank(Rank::first);
         for (std::size_t i = 0; i < kOutageTargets; ++i) {
             names.push_back(fmt::format("db{}", i));
             tally.definition(a_target(names.back()), now, actions);
@@ -55,6 +55,12 @@ class AggregatorMassOutage : public testing::Test {
         tally.definitions_loaded(now, actions);
         tally.states_opened();
         tally.states_loaded(now, actions);
+    }
+
+    void rank(Rank rank) {
+        Ranks ranks{};
+        ranks.fill(rank);
+        tally.ranks(ranks, now, actions);
     }
 
     void all_say(Opinion opinion) {
@@ -139,6 +145,35 @@ TEST_F(AggregatorMassOutage, WhatChangesBackWhileItWaitsIsWrittenAsItIsThen) {
         if (stored.first.transition == 3) ++told;
     }
     EXPECT_EQ(told, kMostWritesInFlight) << "of those alone whose outage was on its way";
+}
+
+TEST_F(AggregatorMassOutage, WhoRanksSecondWritesAFewAndFindsTheOthersWritten) {
+    rank(Rank::second);
+    all_say(Opinion::up);
+    EXPECT_EQ(most_under_way, kMostWritesInFlightAsSecond);
+    std::set<std::string> own;
+    for (const UnderWay& write : under_way) own.insert(write.target);
+    // The first one writes the others meanwhile.
+    for (const std::string& name : names) {
+        if (own.contains(name)) continue;
+        contract::State state = under_way.front().state;
+        state.target = name;
+        state.decided_by = "aggregator-2";
+        bucket[name] = {state, ++revision};
+        tally.state(name, state, revision, true, now, actions);
+    }
+    answer_all(1'000'000);
+    EXPECT_EQ(tally.counts().transitions, kMostWritesInFlightAsSecond);
+    EXPECT_EQ(bucket.size(), kOutageTargets);
+}
+
+TEST_F(AggregatorMassOutage, WhoRanksSecondWritesAllWhereNobodyElseDoes) {
+    rank(Rank::second);
+    all_say(Opinion::up);
+    answer_all(1000);
+    EXPECT_EQ(most_under_way, kMostWritesInFlightAsSecond);
+    EXPECT_EQ(bucket.size(), kOutageTargets);
+    EXPECT_EQ(tally.census().by_state.at(Health::up), kOutageTargets);
 }
 
 }  // namespace
