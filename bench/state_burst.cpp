@@ -13,7 +13,8 @@ namespace pgpulse::bench {
 namespace {
 
 constexpr std::size_t kObservers = 3;
-constexpr std::chrono::milliseconds kLookInterval{10};
+/// A look at a bridge's metrics costs it as much as ten transitions.
+constexpr std::chrono::milliseconds kLookInterval{20};
 constexpr std::chrono::seconds kPatience{120};
 constexpr std::string_view kWritten = "pgpulse_bridge_delay_seconds_count";
 

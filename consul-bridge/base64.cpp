@@ -21,17 +21,16 @@ constexpr auto kValues = [] {
 }  // namespace
 
 std::string base64_encode(std::string_view bytes) {
-    std::string text;
-    text.reserve((bytes.size() + 2) / 3 * 4);
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
-        std::uint32_t group = 0;
-        for (std::size_t k = 0; k < 3; ++k) {
-            group = group << 8 | (k < count ? static_cast<unsigned char>(bytes[i + k]) : 0U);
-        }
-        for (std::size_t k = 0; k < 4; ++k) {
-            text += k <= count ? kAlphabet[group >> (18 - 6 * k) & 63] : '=';
-        }
+    const auto byte = [bytes](std::size_t at) -> std::uint32_t {
+        return at < bytes.size() ? static_cast<unsigned char>(bytes[at]) : 0U;
+    };
+    std::string text((bytes.size() + 2) / 3 * 4, '=');
+    std::size_t to = 0;
+    for (std::size_t from = 0; from < bytes.size(); from += 3) {
+        const std::uint32_t group = byte(from) << 16 | byte(from + 1) << 8 | byte(from + 2);
+        const std::size_t digits = std::min<std::size_t>(4, bytes.size() - from + 1);
+        for (std::size_t k = 0; k < digits; ++k) text[to + k] = kAlphabet[group >> (18 - 6 * k) & 63];
+        to += 4;
     }
     return text;
 }

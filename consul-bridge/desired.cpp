@@ -1,5 +1,6 @@
 #include "consul-bridge/desired.hpp"
 
+#include "common/contract/json_text.hpp"
 #include "common/contract/vocabulary.hpp"
 #include "consul-bridge/root_value.hpp"
 
@@ -11,6 +12,9 @@ namespace pgpulse::consul_bridge {
 namespace {
 
 using contract::Health;
+
+/// Of most values.
+constexpr std::size_t kValueBytes = 512;
 
 constexpr std::string_view kPassing = "passing";
 constexpr std::string_view kWarning = "warning";
@@ -145,29 +149,29 @@ std::vector<Check> checks_of(const contract::TargetDefinition& definition, const
 
 std::string value_of(const contract::TargetDefinition& definition, const contract::State& state,
                      const Stamp& stamp, const std::optional<Stale>& stale) {
-    nlohmann::ordered_json json{
-        {"v", contract::kVersion},
-        {"target", definition.name},
-        {"state", to_string(state.state)},
-        {"reason", to_string(state.reason)},
-        {"since", contract::to_rfc3339(state.since)},
-        {"transition", state.transition},
-    };
-    if (state.previous) json["previous"] = to_string(*state.previous);
-    if (state.role) json["role"] = to_string(*state.role);
-    if (state.role_unexpected) json["role_unexpected"] = true;
-    if (state.writable) json["writable"] = *state.writable;
-    if (!state.conflicts_with.empty()) json["conflicts_with"] = state.conflicts_with;
-    if (state.restarts > 0) json["restarts"] = state.restarts;
-    if (state.maintenance) json["maintenance"] = true;
-    if (stale) json["stale_since"] = contract::to_rfc3339(stale->since);
-    json["service"] = definition.service;
-    json["address"] = definition.address;
-    json["port"] = definition.port;
-    json["updated_at"] = contract::to_rfc3339(state.decided_at);
-    json["epoch"] = contract::to_rfc3339(stamp.epoch);
-    json["revision"] = stamp.revision;
-    return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    namespace json_text = contract::json_text;
+    json_text::Object json{kValueBytes};
+    json.number("v", contract::kVersion);
+    json.text("target", definition.name);
+    json.text("state", to_string(state.state));
+    json.text("reason", to_string(state.reason));
+    json.text("since", contract::to_rfc3339(state.since));
+    json.number("transition", state.transition);
+    if (state.previous) json.text("previous", to_string(*state.previous));
+    if (state.role) json.text("role", to_string(*state.role));
+    if (state.role_unexpected) json.truth("role_unexpected", true);
+    if (state.writable) json.truth("writable", *state.writable);
+    if (!state.conflicts_with.empty()) json.json("conflicts_with", json_text::value(state.conflicts_with));
+    if (state.restarts > 0) json.number("restarts", state.restarts);
+    if (state.maintenance) json.truth("maintenance", true);
+    if (stale) json.text("stale_since", contract::to_rfc3339(stale->since));
+    json.text("service", definition.service);
+    json.text("address", definition.address);
+    json.number("port", definition.port);
+    json.text("updated_at", contract::to_rfc3339(state.decided_at));
+    json.text("epoch", contract::to_rfc3339(stamp.epoch));
+    json.number("revision", stamp.revision);
+    return std::move(json).finish();
 }
 
 }  // namespace
