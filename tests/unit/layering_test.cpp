@@ -30,6 +30,7 @@ const std::vector<std::string> kPure{
     "aggregator/definition_keeper",
     "aggregator/hearing",
     "aggregator/history_copy",
+    "aggregator/history_pace",
     "aggregator/maintenance",
     "aggregator/mass_lines",
     "aggregator/partitions",
