@@ -10,7 +10,10 @@ namespace pgpulse::support {
 using nlohmann::json;
 
 ConsulLedger::ConsulLedger(const ConsulAgent& consul, std::string prefix)
-    : consul_(consul), prefix_(std::move(prefix)), thread_([this] { follow(); }) {}
+    : consul_(consul), prefix_(std::move(prefix)), thread_([this] { follow(); }) {
+    // What changes from now on is a change: it has to know what was there.
+    static_cast<void>(wait_until([this] { return has_read_.load(); }));
+}
 
 ConsulLedger::~ConsulLedger() {
     stop_ = true;
@@ -38,6 +41,7 @@ void ConsulLedger::follow() {
             const json& value = key.at("Value");
             if (value.is_string()) take(consul_bridge::base64_decode(value.get<std::string>()).value_or(""));
         }
+        has_read_ = true;
     }
 }
 

@@ -17,7 +17,7 @@ namespace pgpulse::support {
 /// target and epoch neither revision nor transition may ever go back.
 class ConsulLedger {
   public:
-    /// Reads from `consul`, which may be down at times, below `prefix`.
+    /// Reads from `consul`, which may be down at times, below `prefix`. Returns when it has read once.
     explicit ConsulLedger(const ConsulAgent& consul, std::string prefix = "health/");
     ~ConsulLedger();
     ConsulLedger(const ConsulLedger&) = delete;
@@ -39,6 +39,7 @@ class ConsulLedger {
     std::vector<std::string> faults_;
     std::size_t changes_ = 0;
     std::atomic<bool> stop_{false};
+    std::atomic<bool> has_read_{false};
     std::thread thread_;
 };
 
