@@ -242,6 +242,7 @@ void Connection::on_closed(natsConnection* handle, void* self) {
 void Connection::on_error(natsConnection* handle, natsSubscription* subscription, natsStatus status,
                           void* self) {
     if (status == NATS_SLOW_CONSUMER) {
+        if (RetiredSubscriptions::rests(subscription)) return;
         spdlog::warn("NATS: messages on '{}' arrive faster than they are read; some were dropped",
                      natsSubscription_GetSubject(subscription));
         return;

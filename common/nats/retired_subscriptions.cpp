@@ -33,6 +33,13 @@ void RetiredSubscriptions::add(natsConnection* connection, SubscriptionHandle su
     wake_.notify_one();
 }
 
+bool RetiredSubscriptions::rests(natsSubscription* subscription) {
+    int messages = 0;
+    int bytes = 0;
+    return natsSubscription_GetPendingLimits(subscription, &messages, &bytes) == NATS_OK &&
+           messages == kKeptMessages && bytes == kKeptBytes;
+}
+
 void RetiredSubscriptions::finish() {
     {
         const std::lock_guard lock{mutex_};

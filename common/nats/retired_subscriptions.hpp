@@ -39,6 +39,9 @@ class RetiredSubscriptions {
     /// to the server takes.
     void add(natsConnection* connection, SubscriptionHandle subscription, Kind kind);
 
+    /// Whether the subscription rests, so that the messages it drops are nobody's loss. Any thread.
+    static bool rests(natsSubscription* subscription);
+
     /// To be called once the connection is closed, when nothing reads any more: destroys what is left.
     void finish();
 
