@@ -173,6 +173,8 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
         impl_->app.parse(argc, argv);
     } catch (const CLI::Success& success) {
         return impl_->app.exit(success);
+    } catch (const CLI::ExtrasError&) {
+        return fault(unexpected_argument(impl_->app.remaining(true)));
     } catch (const CLI::ParseError& error) {
         return fault(one_line(error.what()));
     }
@@ -245,6 +247,13 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
 int CommandLine::fault(const std::string& line) const {
     std::cerr << impl_->program << ": " << line << " (--help shows the options)\n";
     return 2;
+}
+
+std::string unexpected_argument(const std::vector<std::string>& left) {
+    const auto flag = std::ranges::find_if(
+        left, [](const std::string& argument) { return argument.size() > 1 && argument.front() == '-'; });
+    if (flag != left.end()) return "unknown option '" + flag->substr(0, flag->find('=')) + "'";
+    return left.empty() ? "unknown arguments" : "unexpected argument '" + left.front() + "'";
 }
 
 void read_nats_environment(nats::ConnectOptions& options) {

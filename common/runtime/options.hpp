@@ -62,6 +62,10 @@ struct CommonOptions {
     std::string log_format = "text";
 };
 
+/// What is wrong where arguments are left over, by CLI11's App::remaining: the first that looks like an option is the
+/// culprit, for its value is left over with it.
+std::string unexpected_argument(const std::vector<std::string>& left);
+
 /// Fills what a secret or a rarely used setting has in the environment: NATS_USER, NATS_PASSWORD, NATS_TOKEN,
 /// NATS_CREDS, NATS_NKEY, NATS_CERT, NATS_KEY, NATS_CA.
 void read_nats_environment(nats::ConnectOptions& options);

@@ -172,6 +172,13 @@ TEST_F(OptionsTest, AFaultNamesTheFileAndTheKey) {
     expect_fault(parse({"--config", file}), file + ": key 'keep': expected true or false, found 'maybe'");
 }
 
+TEST_F(OptionsTest, AnUnknownOptionIsNamedWhateverFollowsIt) {
+    expect_fault(parse({"--replcas", "3"}), "unknown option '--replcas'");
+    expect_fault(parse({"--replcas=3"}), "unknown option '--replcas'");
+    expect_fault(parse({"--keep", "now"}), "unexpected argument 'now'");
+    EXPECT_EQ(unexpected_argument({"a", "b"}), "unexpected argument 'a'");
+}
+
 TEST_F(OptionsTest, AnUnknownKeyIsRefused) {
     std::string file = file_with("nats = \"x\"\nreplica = 3\n");
     expect_fault(parse({"--config", file}), file + ": unknown key 'replica'");
