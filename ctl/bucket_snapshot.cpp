@@ -21,10 +21,8 @@ class Snapshot {
                 values_.clear();
                 break;
             case nats::BucketEvent::Kind::value:
-                values_[event.key] = std::move(event);
-                break;
             case nats::BucketEvent::Kind::removed:
-                values_.erase(event.key);
+                values_[event.key] = std::move(event);
                 break;
             case nats::BucketEvent::Kind::loaded:
                 loaded_ = true;
@@ -58,6 +56,16 @@ class Snapshot {
 
 tl::expected<Values, std::string> read_bucket(nats::Connection& connection, std::string_view bucket,
                                               std::chrono::milliseconds timeout) {
+    auto values = read_bucket_with_markers(connection, bucket, timeout);
+    if (values)
+        std::erase_if(
+            *values, [](const auto& entry) { return entry.second.kind == nats::BucketEvent::Kind::removed; });
+    return values;
+}
+
+tl::expected<Values, std::string> read_bucket_with_markers(nats::Connection& connection,
+                                                           std::string_view bucket,
+                                                           std::chrono::milliseconds timeout) {
     Snapshot snapshot;
     bool whole = false;
     {

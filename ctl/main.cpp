@@ -1,4 +1,5 @@
 #include "common/runtime/logging.hpp"
+#include "ctl/definitions.hpp"
 #include "ctl/members.hpp"
 #include "ctl/options.hpp"
 #include "ctl/status.hpp"
@@ -17,5 +18,15 @@ int main(int argc, char** argv) {
             return ctl::run_watch(*options);
         case ctl::Command::members:
             return ctl::run_members(*options);
+        case ctl::Command::apply:
+            return ctl::run_apply(*options);
+        case ctl::Command::get:
+            return ctl::run_get(*options);
+        case ctl::Command::remove:
+            return ctl::run_delete(*options);
+        case ctl::Command::validate:
+            return ctl::run_validate(*options);
+        case ctl::Command::maintenance:
+            return ctl::run_maintenance(*options);
     }
 }

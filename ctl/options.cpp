@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstdint>
 #include <iostream>
 
 namespace pgpulse::ctl {
@@ -15,6 +17,7 @@ namespace {
 
 constexpr double kLeastTimeoutS = 0.1;
 constexpr double kLargestTimeoutS = 3600;
+constexpr std::size_t kLongestReason = 512;  // of a value of Consul's meta
 
 constexpr const char* kStatusHelp =
     "Columns: OBSERVERS is how many of the voters hold this opinion, SINCE and all times are UTC.\n"
@@ -38,11 +41,55 @@ constexpr const char* kMembersHelp =
     "  pgpulse members\n"
     "  pgpulse members --json | jq -r 'select(.kind == \"probe\").id'";
 
+constexpr const char* kApplyHelp =
+    "Each change is a line: '+' created, '~' changed, '-' removed. What an operator applied no --targets "
+    "file of a\n"
+    "probe overrules. Every file is read before anything is written.\n"
+    "Exit code: 0 done, 2 wrong usage or file, 3 NATS or the bucket cannot be reached, or something was not "
+    "written.\n"
+    "Examples:\n"
+    "  pgpulse apply -f targets.json --dry-run\n"
+    "  pgpulse apply -f eu.json -f us.json --prune\n"
+    "  make-targets | pgpulse apply -f -";
+
+constexpr const char* kGetHelp =
+    "Without --json it is a targets file, which `pgpulse apply` takes.\n"
+    "Exit code: 0 printed, 1 a target has no definition, 2 wrong usage, 3 NATS or the bucket cannot be "
+    "reached.\n"
+    "Examples:\n"
+    "  pgpulse get > targets.json\n"
+    "  pgpulse get orders-db --json | jq .address";
+
+constexpr const char* kDeleteHelp =
+    "The targets' states and what Consul has of them go with them. All of them or none.\n"
+    "Exit code: 0 done, 1 a target has no definition, 2 wrong usage, 3 NATS or the bucket cannot be "
+    "reached.\n"
+    "Examples:\n"
+    "  pgpulse delete orders-db";
+
+constexpr const char* kValidateHelp =
+    "Needs no NATS. Exit code: 0 all are good, 2 otherwise.\n"
+    "Examples:\n"
+    "  pgpulse validate targets.json";
+
+constexpr const char* kMaintenanceHelp =
+    "A target under maintenance is pinged and told of as before; its state says so, and Consul keeps it out "
+    "of DNS.\n"
+    "It ends by itself. Exit code: 0 done, 1 a target has no definition, 2 wrong usage, 3 NATS or the bucket "
+    "cannot be\n"
+    "reached.\n"
+    "Examples:\n"
+    "  pgpulse maintenance on orders-db --for 2h --reason 'kernel update'\n"
+    "  pgpulse maintenance on orders-db --until 2026-01-02T06:00:00Z\n"
+    "  pgpulse maintenance off orders-db";
+
 constexpr const char* kHelp =
     "Examples:\n"
     "  pgpulse status                               the state of every target\n"
     "  pgpulse watch                                every transition as it happens\n"
     "  pgpulse members                              which programs run, and who observes how much\n"
+    "  pgpulse apply -f targets.json                these targets are to be observed\n"
+    "  pgpulse maintenance on orders-db --for 1h    it may be away for an hour\n"
     "  NATS_URL=nats://10.0.0.5:4222 pgpulse status --json\n"
     "Environment: NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS, NATS_NKEY, NATS_CERT, "
     "NATS_KEY, NATS_CA, NO_COLOR.";
@@ -55,6 +102,25 @@ int fault(std::string line) {
 
 }  // namespace
 
+std::optional<std::chrono::seconds> parse_time_span(std::string_view text) {
+    constexpr std::int64_t kLongest = 366LL * 24 * 3600;
+    std::int64_t seconds = 0;
+    while (!text.empty()) {
+        std::int64_t number = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+        if (error != std::errc{} || number < 0 || number > kLongest) return std::nullopt;
+        text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+        if (text.empty()) return std::nullopt;
+        const std::size_t unit = std::string_view{"smhd"}.find(text.front());
+        if (unit == std::string_view::npos) return std::nullopt;
+        seconds += number * std::array<std::int64_t, 4>{1, 60, 3600, 86400}.at(unit);
+        if (seconds > kLongest) return std::nullopt;
+        text.remove_prefix(1);
+    }
+    if (seconds == 0) return std::nullopt;
+    return std::chrono::seconds{seconds};
+}
+
 int exit_code_of(const nats::Error& error) {
     constexpr std::array kServers{NATS_CONNECTION_AUTH_FAILED, NATS_TIMEOUT, NATS_CONNECTION_CLOSED,
                                   NATS_IO_ERROR};
@@ -66,7 +132,7 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
     double timeout_s = static_cast<double>(options.timeout.count()) / 1000;
 
     CLI::App app{"Shows which Postgres servers are up, as pgpulse publishes it on NATS.", "pgpulse"};
-    app.set_version_flag("--version", "pgpulse " PGPULSE_VERSION);
+    app.set_version_flag("--version", "pgpulse " + runtime::program_version());
     app.add_option("--nats", options.nats.url,
                    "NATS server, or several separated by commas [" + options.nats.url + "] (env NATS_URL)")
         ->type_name("URL")
@@ -96,17 +162,95 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
     add_timeout(members);
     members->footer(kMembersHelp);
 
+    CLI::App* apply = app.add_subcommand("apply", "Have these targets observed as files say");
+    apply->fallthrough();
+    apply
+        ->add_option("-f,--file", options.files,
+                     "A targets file; - is standard input; may be given several times")
+        ->type_name("FILE")
+        ->required()
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    apply->add_flag("--prune", options.prune, "Remove every target that is in none of the files");
+    apply->add_flag("--dry-run", options.dry_run, "Only show what would be changed");
+    add_timeout(apply);
+    apply->footer(kApplyHelp);
+
+    CLI::App* get = app.add_subcommand("get", "Print the definitions of the targets");
+    get->fallthrough();
+    get->add_option("TARGET", options.targets, "Only these targets")->type_name("");
+    get->add_flag("--json", options.json, "One JSON object a line for each target");
+    add_timeout(get);
+    get->footer(kGetHelp);
+
+    CLI::App* remove = app.add_subcommand("delete", "Have targets observed no more");
+    remove->fallthrough();
+    remove->add_option("TARGET", options.targets, "These targets")->type_name("")->required();
+    add_timeout(remove);
+    remove->footer(kDeleteHelp);
+
+    CLI::App* validate = app.add_subcommand("validate", "Check targets files and exit");
+    validate->add_option("FILE", options.files, "A targets file; - is standard input")
+        ->type_name("")
+        ->required();
+    validate->footer(kValidateHelp);
+
+    std::string span;
+    std::string until;
+    CLI::App* maintenance = app.add_subcommand("maintenance", "Put targets under maintenance, or end it");
+    maintenance->fallthrough();
+    maintenance->require_subcommand(1);
+    maintenance->footer(kMaintenanceHelp);
+    CLI::App* on = maintenance->add_subcommand("on", "Begin it");
+    on->fallthrough();
+    on->add_option("TARGET", options.targets, "These targets")->type_name("")->required();
+    CLI::Option* for_option =
+        on->add_option("--for", span, "How long, such as 30m or 1h30m [1h]")->type_name("TIME");
+    on->add_option("--until", until, "Until when (RFC 3339)")->type_name("TIME")->excludes(for_option);
+    on->add_option("--reason", options.maintenance_reason, "Why, for whoever looks at it")->type_name("TEXT");
+    add_timeout(on);
+    CLI::App* off = maintenance->add_subcommand("off", "End it");
+    off->fallthrough();
+    off->add_option("TARGET", options.targets, "These targets")->type_name("")->required();
+    add_timeout(off);
+
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& success) {
         return tl::unexpected(app.exit(success));
+    } catch (const CLI::ExtrasError&) {
+        return tl::unexpected(fault(runtime::unexpected_argument(app.remaining(true))));
     } catch (const CLI::ParseError& error) {
         return tl::unexpected(fault(error.what()));
     }
 
-    options.command = watch->parsed()     ? Command::watch
-                      : members->parsed() ? Command::members
-                                          : Command::status;
+    options.command = watch->parsed()         ? Command::watch
+                      : members->parsed()     ? Command::members
+                      : apply->parsed()       ? Command::apply
+                      : get->parsed()         ? Command::get
+                      : remove->parsed()      ? Command::remove
+                      : validate->parsed()    ? Command::validate
+                      : maintenance->parsed() ? Command::maintenance
+                                              : Command::status;
+    options.maintenance_on = on->parsed();
+    if (!span.empty()) {
+        const auto parsed = parse_time_span(span);
+        if (!parsed)
+            return tl::unexpected(
+                fault("--for: expected a time up to a year such as 30m, 2h or 1h30m, found '" + span + "'"));
+        options.maintenance_for = *parsed;
+    }
+    if (!until.empty()) {
+        options.maintenance_until = contract::parse_rfc3339(until);
+        if (!options.maintenance_until)
+            return tl::unexpected(
+                fault("--until: expected a time such as 2026-01-02T06:00:00Z, found '" + until + "'"));
+    }
+    if (options.maintenance_reason.size() > kLongestReason)
+        return tl::unexpected(
+            fault("--reason: expected at most " + std::to_string(kLongestReason) + " bytes"));
+    if (std::ranges::count(options.files, "-") > 1)
+        return tl::unexpected(fault("-: expected standard input once"));
     if (const auto urls = nats::parse_server_urls(options.nats.url); !urls) {
         return tl::unexpected(fault("--nats: " + urls.error()));
     }

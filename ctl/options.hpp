@@ -1,16 +1,19 @@
 #pragma once
 
+#include "common/contract/wall_time.hpp"
 #include "common/nats/connection.hpp"
 
 #include <tl/expected.hpp>
 
 #include <chrono>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pgpulse::ctl {
 
-enum class Command { status, watch, members };
+enum class Command { status, watch, members, apply, get, remove, validate, maintenance };
 
 /// What the operator typed. NATS is found as the daemons find it: --nats, then NATS_URL; secrets and files
 /// come from the other NATS variables alone.
@@ -18,10 +21,20 @@ struct Options {
     Command command = Command::status;
     nats::ConnectOptions nats;
     bool json = false;
-    std::vector<std::string> targets;  // status: only these; empty: all
+    std::vector<std::string> targets;  // status, get: only these; empty: all. delete, maintenance: these
+    std::vector<std::string> files;    // apply, validate: `-` is standard input
+    bool prune = false;                // apply
+    bool dry_run = false;              // apply
+    bool maintenance_on = false;
+    std::chrono::seconds maintenance_for{3600};  // where there is no maintenance_until
+    std::optional<contract::WallTime> maintenance_until;
+    std::string maintenance_reason;
     std::chrono::milliseconds timeout{
-        5000};  // status, members: how long NATS and the bucket may take to answer
+        5000};  // how long NATS and the buckets may take to answer; not of watch
 };
+
+/// "90s", "30m", "1h30m", "2d": whole numbers with a unit each, up to a year together. Nullopt: it is none.
+std::optional<std::chrono::seconds> parse_time_span(std::string_view text);
 
 /// The exit code where NATS could not be opened: 2 for what the operator gave, 3 where the server does not
 /// answer or refuses.

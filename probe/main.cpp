@@ -5,6 +5,7 @@
 #include "common/runtime/membership_feed.hpp"
 #include "common/runtime/signals.hpp"
 #include "common/runtime/stop_limit.hpp"
+#include "common/runtime/targets_file.hpp"
 #include "probe/connection_parameters.hpp"
 #include "probe/loop.hpp"
 #include "probe/metrics.hpp"
@@ -56,7 +57,7 @@ int run(int argc, char** argv) {
     const Options options = std::move(std::get<Options>(read));
     std::vector<contract::TargetDefinition> file;
     if (!options.targets_file.empty()) {
-        auto targets = read_targets_file(options.targets_file);
+        auto targets = runtime::read_targets_file(options.targets_file);
         if (!targets) {
             std::cerr << "pgpulse-probe: " << targets.error() << '\n';
             return 2;
@@ -147,7 +148,7 @@ int run(int argc, char** argv) {
             } else if (std::get<runtime::Signal>(event) == runtime::Signal::stop) {
                 stop = true;
             } else if (!options.targets_file.empty()) {
-                auto targets = read_targets_file(options.targets_file);
+                auto targets = runtime::read_targets_file(options.targets_file);
                 if (targets) {
                     feed->reload(std::move(*targets));
                 } else {

@@ -1,7 +1,6 @@
 #include "probe/options.hpp"
 
 #include "common/runtime/http_endpoint.hpp"
-#include "probe/targets_file.hpp"
 
 #include <sys/resource.h>
 
@@ -73,15 +72,6 @@ std::variant<Options, int> read_options(int argc, char** argv) {
     options.limits.fast_in_flight = std::max(1U, options.limits.in_flight / 4);
     options.limits.fast_per_second = static_cast<std::uint32_t>(fast);
     return options;
-}
-
-tl::expected<std::vector<contract::TargetDefinition>, std::string> read_targets_file(
-    const std::string& file) {
-    std::ifstream stream{file, std::ios::binary};
-    std::ostringstream text;
-    if (stream) text << stream.rdbuf();
-    if (!stream || !text) return tl::unexpected(file + ": cannot be read: " + std::strerror(errno));
-    return parse_targets(file, text.str());
 }
 
 }  // namespace pgpulse::probe

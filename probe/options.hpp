@@ -28,7 +28,4 @@ struct Options {
 /// what the system allows, which bounds the pings in flight and the sessions. The alternative is the code to exit with.
 std::variant<Options, int> read_options(int argc, char** argv);
 
-/// Reads and parses a targets file. An error is one line that begins with the file's name.
-tl::expected<std::vector<contract::TargetDefinition>, std::string> read_targets_file(const std::string& file);
-
 }  // namespace pgpulse::probe

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pgpulse::probe {
+namespace pgpulse::contract {
 
 /// Pure: reads the text of a targets file, JSON with // and /* */ comments:
 ///
@@ -18,7 +18,7 @@ namespace pgpulse::probe {
 /// `defaults` stand for what a target leaves out; they may hold any key but `name`. An error is one line:
 /// `FILE:LINE: ...` for the syntax, `FILE: targets[2].port: expected ..., found ...` for the content. `file`
 /// is the name for messages.
-tl::expected<std::vector<contract::TargetDefinition>, std::string> parse_targets(std::string_view file,
-                                                                                 std::string_view text);
+tl::expected<std::vector<TargetDefinition>, std::string> parse_targets(std::string_view file,
+                                                                       std::string_view text);
 
-}  // namespace pgpulse::probe
+}  // namespace pgpulse::contract

@@ -1,5 +1,5 @@
-#include "probe/options.hpp"
-#include "probe/targets_file.hpp"
+#include "common/contract/targets_file.hpp"
+#include "common/runtime/targets_file.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include <string>
 
-namespace pgpulse::probe {
+namespace pgpulse::contract {
 namespace {
 
 using testing::HasSubstr;
@@ -26,13 +26,13 @@ TEST(TargetsFile, TakesCommentsAndDefaults) {
     })");
     ASSERT_TRUE(targets) << targets.error();
     ASSERT_EQ(targets->size(), 2U);
-    const contract::TargetDefinition& db1 = targets->at(0);
+    const TargetDefinition& db1 = targets->at(0);
     EXPECT_EQ(db1.name, "db1");
     EXPECT_EQ(db1.interval, std::chrono::milliseconds{500});
     EXPECT_EQ(db1.service, "orders");
     EXPECT_EQ(db1.port, 6432);
     EXPECT_EQ(db1.quorum, 2U);
-    const contract::TargetDefinition& db2 = targets->at(1);
+    const TargetDefinition& db2 = targets->at(1);
     EXPECT_EQ(db2.address, "db2.example");
     EXPECT_EQ(db2.port, 5433);
     EXPECT_EQ(db2.service, "billing");
@@ -47,7 +47,7 @@ TEST(TargetsFile, MayHoldNoTarget) {
 }
 
 TEST(TargetsFile, ThatCannotBeReadIsNamed) {
-    const auto targets = read_targets_file("/nonexistent/targets.json");
+    const auto targets = runtime::read_targets_file("/nonexistent/targets.json");
     ASSERT_FALSE(targets);
     EXPECT_EQ(targets.error(), "/nonexistent/targets.json: cannot be read: No such file or directory");
 }
@@ -117,4 +117,4 @@ INSTANTIATE_TEST_SUITE_P(
     [](const testing::TestParamInfo<Fault>& info) { return info.param.name; });
 
 }  // namespace
-}  // namespace pgpulse::probe
+}  // namespace pgpulse::contract

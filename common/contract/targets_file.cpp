@@ -1,4 +1,4 @@
-#include "probe/targets_file.hpp"
+#include "common/contract/targets_file.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -7,11 +7,11 @@
 #include <set>
 #include <unordered_map>
 
-namespace pgpulse::probe {
+namespace pgpulse::contract {
 namespace {
 
 using nlohmann::json;
-using Definitions = std::vector<contract::TargetDefinition>;
+using Definitions = std::vector<TargetDefinition>;
 
 /// The parser's words without what its library puts before them: "syntax error while parsing ...".
 std::string syntax_fault(const json::parse_error& error) {
@@ -93,7 +93,7 @@ std::optional<std::string> fault_of_defaults(const json& defaults) {
     json complete = defaults;
     complete["name"] = "name";
     if (!complete.contains("address")) complete["address"] = "address";
-    const auto read = contract::read_definition(complete, "defaults", contract::UnknownKeys::refuse);
+    const auto read = read_definition(complete, "defaults", UnknownKeys::refuse);
     return read ? std::nullopt : std::optional{read.error()};
 }
 
@@ -120,7 +120,7 @@ tl::expected<Definitions, std::string> read_document(const json& document) {
             merged = defaults;
             merged.update(entry);
         }
-        auto definition = contract::read_definition(merged, where, contract::UnknownKeys::refuse);
+        auto definition = read_definition(merged, where, UnknownKeys::refuse);
         if (!definition) return tl::unexpected(definition.error());
         const auto [first, fresh] = entries.emplace(definition->name, definitions.size());
         if (!fresh) {
@@ -156,4 +156,4 @@ tl::expected<Definitions, std::string> parse_targets(std::string_view file, std:
         [&name](const std::string& fault) { return name + ": " + fault; });
 }
 
-}  // namespace pgpulse::probe
+}  // namespace pgpulse::contract
