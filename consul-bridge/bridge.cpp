@@ -92,17 +92,22 @@ int Bridge::run() {
         *connection_,
         contract::Member{contract::MemberKind::bridge, options_.common.id, run, options_.common.site,
                          contract::MemberPhase::starting},
-        runtime::MembershipFeed::Events{[this] { return turned_within(kWorking); },
-                                        [this](const cluster::Membership::View& view) {
-                                            aggregators_.store(view.aggregators.size());
-                                            metrics_.show_members(view);
-                                            mailbox_.post(MembersChanged{view});
-                                            if (webhooks_) webhooks_->serving(view.bridges);
-                                        },
-                                        [this](const std::string& line) {
-                                            spdlog::critical("{}", line);
-                                            mailbox_.post(Stop{2});
-                                        }},
+        runtime::MembershipFeed::Events{
+            [this] { return turned_within(kWorking); },
+            [this](const cluster::Membership::View& view) {
+                aggregators_.store(view.aggregators.size());
+                another_serves_.store(std::ranges::any_of(
+                    view.bridges, [this](const std::string& id) { return id != options_.common.id; }));
+                metrics_.show_members(view);
+                mailbox_.post(MembersChanged{view});
+                if (webhooks_) webhooks_->serving(view.bridges);
+            },
+            [this](const std::string& line) {
+                spdlog::critical("{}", line);
+                mailbox_.post(Stop{2});
+            },
+            {},
+            [this] { return aside_.load(); }},
         options_.common.replicas);
     drift_watch_ = std::make_unique<DriftWatch>(
         options_.consul, options_.kv_prefix, [this] { return drift_wanted_.load(std::memory_order_relaxed); },
@@ -159,6 +164,7 @@ void Bridge::turn(std::vector<Event>& batch, Mono deadline) {
 void Bridge::show(Mono now) {
     const Mirror::Counters counters = mirror_.counters();
     consul_reachable_.store(counters.reachable && counters.read_once, std::memory_order_relaxed);
+    stand_aside(counters.away, now);
     drift_wanted_.store(counters.reachable && counters.targets <= DriftAlarm::kMaxTargets,
                         std::memory_order_relaxed);
     metrics_.show(counters, mirror_.take_delays());
@@ -168,6 +174,16 @@ void Bridge::show(Mono now) {
     oldest_shown_ = now;
     const auto oldest = mirror_.oldest_pending();
     metrics_.show_oldest_pending(oldest ? now - *oldest : std::chrono::nanoseconds{0});
+}
+
+/// A bridge whose own Consul is away leaves its share to the others.
+void Bridge::stand_aside(bool consul_is_away, Mono now) {
+    const bool aside = standing_aside_.observe(consul_is_away, another_serves_.load(), now);
+    if (aside == aside_.exchange(aside)) return;
+    if (aside)
+        spdlog::warn("leaves its targets to the other bridges until its Consul answers");
+    else
+        spdlog::info("takes its share of the targets again");
 }
 
 void Bridge::register_itself(const std::string& run) {
@@ -186,7 +202,8 @@ void Bridge::register_itself(const std::string& run) {
     self_ = std::make_unique<SelfRegistration>(
         options_.consul, std::move(service),
         SelfRegistration::Events{[this] { return Mono{Mono::duration{turned_at_.load()}}; },
-                                 [this](bool one_passes) { mailbox_.post(Others{one_passes}); }});
+                                 [this](bool one_passes) { mailbox_.post(Others{one_passes}); },
+                                 [this](std::string how) { mailbox_.post(NoAnswer{std::move(how)}); }});
 }
 
 /// Tells the pipeline's state to the mirror, to the bridge's own check and to monitoring.
@@ -322,6 +339,8 @@ void Bridge::handle(Event& event, Mono now) {
         mirror_.members(std::move(changed->view.bridges), now);
     } else if (const auto* others = std::get_if<Others>(&event)) {
         pipeline_.others(others->one_passes, now);
+    } else if (const auto* no_answer = std::get_if<NoAnswer>(&event)) {
+        mirror_.no_answer(no_answer->how, now);
     } else if (const auto* moved = std::get_if<Moved>(&event)) {
         drift_.moved(moved->table, moved->index, now);
     } else {

@@ -16,6 +16,7 @@
 #include "consul-bridge/options.hpp"
 #include "consul-bridge/pipeline_health.hpp"
 #include "consul-bridge/self_registration.hpp"
+#include "consul-bridge/standing_aside.hpp"
 #include "consul-bridge/webhook/webhooks.hpp"
 
 #include <atomic>
@@ -77,11 +78,14 @@ class Bridge {
     struct Others {
         bool one_passes = false;
     };
+    struct NoAnswer {
+        std::string how;
+    };
     struct Stop {
         int code = 0;  // to exit with
     };
     using Event = std::variant<Defined, Undefined, Observed, Forgotten, TransactionEnded, ReadEnded,
-                               BucketAnswered, MembersChanged, Others, Moved, Stop>;
+                               BucketAnswered, MembersChanged, Others, NoAnswer, Moved, Stop>;
 
     void on_definition(nats::BucketEvent event);
     void on_state(nats::BucketEvent event);
@@ -92,6 +96,7 @@ class Bridge {
     void show(runtime::Mono now);
     void say(const Say& line, runtime::Mono now);
     void turn(std::vector<Event>& batch, runtime::Mono deadline);
+    void stand_aside(bool consul_is_away, runtime::Mono now);
     void register_itself(const std::string& run);
     void look_at_pipeline(std::size_t targets, runtime::Mono now);
     void drain();
@@ -118,6 +123,9 @@ class Bridge {
     std::atomic<bool> definitions_loaded_{false};
     std::atomic<bool> states_loaded_{false};
     std::atomic<bool> consul_reachable_{false};
+    std::atomic<bool> another_serves_{false};  // of the bridges
+    std::atomic<bool> aside_{false};
+    StandingAside standing_aside_;
     std::atomic<bool> hears_itself_{false};
     // What the drift watch's threads read.
     std::atomic<bool> drift_wanted_{false};

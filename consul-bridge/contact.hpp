@@ -19,6 +19,9 @@ class Contact {
 
     [[nodiscard]] bool present() const { return present_; }
 
+    /// Consul did not answer last, or never has though it was asked; one that is only overloaded is not away.
+    [[nodiscard]] bool away() const { return !present_ && lost_at_.has_value(); }
+
     /// True when one request may try whether Consul is back; `open` requests are under way.
     [[nodiscard]] bool may_try(std::size_t open, Mono now) const {
         return !present_ && open == 0 && now >= retry_at_;

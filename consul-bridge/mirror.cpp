@@ -330,6 +330,10 @@ void Mirror::lost(const Unreachable& how, Mono now) {
                                   : text + ": trying again until it answers");
 }
 
+void Mirror::no_answer(const std::string& how, Mono now) {
+    if (contact_.present()) lost(Unreachable{how}, now);
+}
+
 void Mirror::say_caught_up() {
     if (!returned_after_ || !gives_way_to_none() || !transactions_.empty()) return;
     say(Say::Level::info, "Consul answers again after " + in_seconds(*returned_after_) + ": " +
@@ -455,6 +459,7 @@ Mirror::Counters Mirror::counters() const {
     Counters counters = counters_;
     counters.read_once = read_once_;
     counters.reachable = contact_.present();
+    counters.away = contact_.away();
     counters.denied = denials_.size();
     return counters;
 }

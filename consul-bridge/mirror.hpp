@@ -115,6 +115,7 @@ class Mirror {
         std::size_t denied = 0;     // of which the token may not write something
         bool read_once = false;
         bool reachable = false;
+        bool away = false;
     };
 
     explicit Mirror(Settings settings) : settings_(std::move(settings)) {}
@@ -130,6 +131,9 @@ class Mirror {
     void members(std::vector<std::string> bridges, Mono now);
     /// Whether this bridge serves and hears itself on NATS.
     void hear(bool itself, Mono now);
+
+    /// Consul did not answer a request that is not the mirror's own; `how` is one line.
+    void no_answer(const std::string& how, Mono now);
     /// Answers AskBucket; empty: NATS did not answer.
     void bucket_is(RequestId id, const std::optional<BucketState>& bucket, Mono now);
     /// Nothing new can be known of any target since then; empty: it can. While it is marked a bridge that does not

@@ -88,7 +88,7 @@ SelfRegistration::Done SelfRegistration::begin(const OwnCheck& check) {
 
 SelfRegistration::Done SelfRegistration::why_not_ours() {
     const auto reply = client_.get("/v1/agent/service/" + service_.id());
-    if (!reply) return Fault{false, kNoAnswer};
+    if (!reply) return no_answer(reply.error());
     const auto holder = read_holder(service_, reply->status, reply->body);
     if (!holder) return Fault{true, holder.error()};
     if (*holder == Holder::somebody_else) {
@@ -109,7 +109,7 @@ SelfRegistration::Done SelfRegistration::put_check(const OwnCheck& check) {
 
 SelfRegistration::Done SelfRegistration::put(const std::string& path, const std::string& body) {
     const auto reply = client_.put(path, body);
-    if (!reply) return Fault{false, kNoAnswer};
+    if (!reply) return no_answer(reply.error());
     if (reply->status != kOk) return Fault{true, refusal_of(service_, reply->status, reply->body)};
     return std::nullopt;
 }
@@ -130,6 +130,11 @@ void SelfRegistration::deregister() {
     if (reply && read_holder(service_, reply->status, reply->body) != Holder::this_run) return;
     const Done done = put("/v1/agent/service/deregister/" + service_.id(), "");
     if (done) spdlog::warn("own service '{}' is not deregistered: {}", service_.id(), done->text);
+}
+
+SelfRegistration::Fault SelfRegistration::no_answer(const std::string& how) {
+    events_.on_no_answer(how);
+    return {false, kNoAnswer};
 }
 
 void SelfRegistration::say(const Done& done) {

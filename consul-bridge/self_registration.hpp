@@ -32,6 +32,8 @@ class SelfRegistration {
         std::function<runtime::Mono()> turned_at;
         /// Consul said whether another bridge's check passes. Called on this object's thread.
         std::function<void(bool)> on_others;
+        /// The agent did not answer: one line that says how. Called on this object's thread.
+        std::function<void(std::string)> on_no_answer;
     };
 
     SelfRegistration(const ConsulOptions& consul, SelfService service, Events events);
@@ -66,6 +68,7 @@ class SelfRegistration {
     [[nodiscard]] Done put(const std::string& path, const std::string& body);
     void ask_for_others();
     void deregister();
+    [[nodiscard]] Fault no_answer(const std::string& how);
     void say(const Done& done);
     void say_of_others(const std::string& why);
 

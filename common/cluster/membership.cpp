@@ -17,7 +17,7 @@ void Membership::heard(const Member& member, Mono now) {
     if (fresh) return;
     const Heard& known = it->second;
     const bool second_start = member.run != known.member.run && member.phase == MemberPhase::starting &&
-                              known.member.phase == MemberPhase::serving && now - known.at <= kTtl;
+                              known.member.phase != MemberPhase::starting && now - known.at <= kTtl;
     if (!second_start) it->second = {member, now};
 }
 
@@ -80,7 +80,9 @@ bool Membership::tick(Mono now) {
 
 Member Membership::own() const {
     Member member = own_;
-    member.phase = standing_ == Standing::serving ? MemberPhase::serving : MemberPhase::starting;
+    member.phase = standing_ != Standing::serving ? MemberPhase::starting
+                   : aside_                       ? MemberPhase::aside
+                                                  : MemberPhase::serving;
     return member;
 }
 
@@ -92,7 +94,7 @@ std::string Membership::rival(Mono now) const {
     std::string found;
     for (const auto& [run, rival] : rivals_) {
         if (now - rival.last > kTtl) continue;
-        if (rival.phase == MemberPhase::serving) return run;
+        if (rival.phase != MemberPhase::starting) return run;
         if (found.empty()) found = run;
     }
     return found;
@@ -101,7 +103,7 @@ std::string Membership::rival(Mono now) const {
 bool Membership::hears_itself(Mono now) const { return echoed_ && now - *echoed_ <= kEchoGap; }
 
 bool Membership::goes_before(const std::string& run, const Rival& rival) const {
-    return rival.phase == MemberPhase::serving || run < own_.run;
+    return rival.phase != MemberPhase::starting || run < own_.run;
 }
 
 Membership::View Membership::of_the_living(Mono now) {
@@ -120,7 +122,7 @@ Membership::View Membership::of_the_living(Mono now) {
                 return;
         }
     };
-    bool own_added = false;
+    bool own_added = aside_;
     const Key own{own_.kind, own_.id};
     for (const auto& [key, heard] : others_) {
         if (!own_added && own < key) {

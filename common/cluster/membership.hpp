@@ -30,6 +30,8 @@
 //                         whose run is smallest. A member that starts waits while such a run refreshes its id,
 //                         and gives up when one has done so for a whole TTL. It waits for no other: a
 //                         supervisor may start them anew for ever.
+//   aside_owns_nothing    A member that cannot do its work for now stands aside: it keeps its id and goes on telling
+//                         and hearing, but is in no view, its own neither.
 //   id_shared             Another run that refreshes the id of a member which already serves is reported, and
 //                         changes nothing.
 namespace pgpulse::cluster {
@@ -42,7 +44,8 @@ class Membership {
     static constexpr std::chrono::milliseconds kRefresh{500};
     static constexpr std::chrono::milliseconds kEchoGap{1000};
 
-    /// The members that serve, by kind, each sorted by id. This member is among them once it serves.
+    /// The members that serve, by kind, each sorted by id. This member is among them once it serves, unless it stands
+    /// aside.
     struct View {
         std::vector<std::string> probes;
         std::vector<std::string> aggregators;
@@ -64,6 +67,9 @@ class Membership {
     void heard(const contract::Member& member, Mono now);
     /// A delete marker came through the watch.
     void left(contract::MemberKind kind, std::string_view id);
+
+    /// Whether this member stands aside from now on. The view follows with the next tick.
+    void stand_aside(bool aside) { aside_ = aside; }
 
     /// Takes the time into account; to be called after what waits was heard. True when the view or the
     /// standing has changed.
@@ -101,6 +107,7 @@ class Membership {
 
     contract::Member own_;
     Standing standing_ = Standing::starting;
+    bool aside_ = false;
     View view_;
     std::map<Key, Heard> others_;
     std::map<std::string, Rival> rivals_;  // by run

@@ -79,8 +79,8 @@ constexpr Spellings<SslMode, 6> kSslModes{{{SslMode::disable, "disable"},
 constexpr Spellings<MemberKind, 3> kMemberKinds{
     {{MemberKind::probe, "probe"}, {MemberKind::aggregator, "aggregator"}, {MemberKind::bridge, "bridge"}}};
 
-constexpr Spellings<MemberPhase, 2> kMemberPhases{
-    {{MemberPhase::starting, "starting"}, {MemberPhase::serving, "serving"}}};
+constexpr Spellings<MemberPhase, 3> kMemberPhases{
+    {{MemberPhase::starting, "starting"}, {MemberPhase::serving, "serving"}, {MemberPhase::aside, "aside"}}};
 
 }  // namespace
 

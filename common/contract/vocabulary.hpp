@@ -64,7 +64,7 @@ enum class SslMode { disable, allow, prefer, require, verify_ca, verify_full };
 enum class MemberKind { probe, aggregator, bridge };
 
 /// A member that is `starting` is alive and owns nothing yet, so nobody hands anything over to it.
-enum class MemberPhase { starting, serving };
+enum class MemberPhase { starting, serving, aside };
 
 std::string_view to_string(Verdict);
 std::string_view to_string(Reason);

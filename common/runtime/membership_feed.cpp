@@ -69,6 +69,11 @@ void MembershipFeed::run() {
             if (std::holds_alternative<Stop>(event)) return;
             take(std::get<nats::BucketEvent>(event), now);
         }
+        if (events_.aside && serving_.load()) {
+            const auto phase = membership_.own().phase;
+            membership_.stand_aside(events_.aside());
+            if (membership_.own().phase != phase) next_refresh_ = now;  // others are to know at once
+        }
         if (membership_.tick(now)) {
             if (membership_.standing() == Membership::Standing::taken) {
                 events_.on_taken("--id: '" + membership_.own().id + "' is the id of another " +

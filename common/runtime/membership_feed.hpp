@@ -36,6 +36,9 @@ class MembershipFeed {
         /// A member's word was stored at that time of the NATS server's clock. May be empty. Called on the feed's
         /// thread.
         std::function<void(contract::WallTime)> on_server_time = {};
+        /// Whether the program stands aside for now, because it cannot do its work: asked again and again. May be empty.
+        /// Called on the feed's thread.
+        std::function<bool()> aside = {};
     };
 
     /// `own.phase` is of no account. `replicas`: of the bucket where this program creates it, 1 to 5.

@@ -1,7 +1,9 @@
 #include "tests/support/bucket_author.hpp"
 #include "tests/support/consul_agent.hpp"
 #include "tests/support/daemons.hpp"
+#include "tests/support/http_proxy.hpp"
 #include "tests/support/nats_server.hpp"
+#include "tests/support/times.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
@@ -22,6 +24,7 @@ using contract::Health;
 using nlohmann::json;
 using support::a_definition;
 using support::a_state;
+using support::times;
 using support::wait_until;
 
 constexpr int kSharedTargets = 30;
@@ -38,11 +41,13 @@ class BridgeMembers : public testing::Test {
 
     static std::string target(int i) { return "db" + std::to_string(i); }
 
-    void start_bridge(const std::string& id) {
+    void start_bridge(const std::string& id) { start_bridge(id, consul.http_url()); }
+
+    void start_bridge(const std::string& id, const std::string& consul_url) {
         bridges[id] = std::make_unique<support::Daemon>(
             "pgpulse-consul-bridge", id,
-            std::vector<std::string>{"--nats", nats.url(), "--consul", consul.http_url(),
-                                     "--reconcile-interval", "3600"});
+            std::vector<std::string>{"--nats", nats.url(), "--consul", consul_url, "--reconcile-interval",
+                                     "3600"});
     }
 
     void start_bridges(const std::vector<std::string>& ids) {
@@ -210,6 +215,56 @@ TEST_F(BridgeMembers, WhatSomebodyChangedIsRepairedLongBeforeTheNextReconcile) {
         logs().find("somebody changed 1 target in Consul, which is being repaired: db4 (service 'db4')"),
         std::string::npos)
         << logs();
+}
+
+TEST_F(BridgeMembers, OneWhoseConsulIsAwayLeavesItsShareToTheOthersUntilItIsBack) {
+    const support::HttpProxy proxy{consul.http_port()};
+    define_all();
+    flip_all(Health::up);
+    start_bridge("a");
+    start_bridge("b", proxy.url());
+    ASSERT_TRUE(wait_until([&] { return all_say("passing"); })) << logs();
+    ASSERT_TRUE(wait_until([&] { return owned("a") > 0 && owned("b") > 0; })) << logs();
+    proxy.answer(503);
+    flip_all(Health::down);
+    ASSERT_TRUE(wait_until([&] { return all_say("critical"); })) << logs();
+    EXPECT_TRUE(wait_until([&] { return owned("a") == kSharedTargets && owned("b") == 0; })) << logs();
+    EXPECT_EQ(bridges["b"]->readiness(), 503);
+    flip_all(Health::up);
+    ASSERT_TRUE(wait_until([&] { return all_say("passing"); })) << logs();
+
+    proxy.pass();
+    EXPECT_TRUE(wait_until([&] { return owned("b") > 0 && owned("a") + owned("b") == kSharedTargets; }))
+        << logs();
+    EXPECT_EQ(times("leaves its targets to the other bridges", bridges["b"]->log()), 1) << logs();
+    EXPECT_TRUE(wait_until([&] {
+        return times("takes its share of the targets again", bridges["b"]->log()) == 1;
+    })) << logs();
+    EXPECT_EQ(times("leaves its targets", bridges["a"]->log()), 0) << logs();
+    flip_all(Health::down);
+    EXPECT_TRUE(wait_until([&] { return all_say("critical"); })) << logs();
+}
+
+TEST_F(BridgeMembers, OneThatNeverReachedItsConsulHasNoShare) {
+    define_all();
+    flip_all(Health::up);
+    start_bridge("a");
+    // Nobody listens there.
+    start_bridge("b", "http://127.0.0.1:1");
+    EXPECT_TRUE(wait_until([&] { return all_say("passing"); })) << logs();
+    EXPECT_TRUE(wait_until([&] { return owned("a") == kSharedTargets && owned("b") == 0; })) << logs();
+}
+
+TEST_F(BridgeMembers, AnIdleOneNoticesThatItsConsulIsAway) {
+    define_all();
+    flip_all(Health::up);
+    start_bridges({"a"});
+    ASSERT_TRUE(wait_until([&] { return all_say("passing"); })) << logs();
+    consul.kill9();
+    EXPECT_TRUE(wait_until([&] { return bridges["a"]->readiness() == 503; })) << logs();
+    EXPECT_TRUE(wait_until([&] { return bridges["a"]->metric("pgpulse_bridge_consul_reachable") == 0; }));
+    consul.start();
+    EXPECT_TRUE(wait_until([&] { return bridges["a"]->readiness() == 200; })) << logs();
 }
 
 }  // namespace

@@ -192,6 +192,29 @@ TEST_F(MembershipTest, LeaveAtOnceAtADeleteMarker) {
     EXPECT_FALSE(membership.tick(now));
 }
 
+TEST_F(MembershipTest, AsideOwnsNothingAndIsThereStill) {
+    others = {a_member("w1")};
+    serve();
+    membership.stand_aside(true);
+    pass(5s);
+    EXPECT_EQ(membership.own().phase, MemberPhase::aside);
+    EXPECT_THAT(probes(), ElementsAre("w1"));
+    EXPECT_TRUE(membership.steady(now));
+    membership.stand_aside(false);
+    pass(1s);
+    EXPECT_THAT(probes(), ElementsAre("own", "w1"));
+}
+
+TEST_F(MembershipTest, AsideOwnsNothingAndKeepsItsId) {
+    others = {a_member("w1", kRun, MemberPhase::aside)};
+    serve();
+    EXPECT_THAT(probes(), ElementsAre("own"));
+    membership.heard(a_member("w1", kSmallRun, MemberPhase::starting), now);
+    others[0].phase = MemberPhase::serving;
+    pass(1s);
+    EXPECT_THAT(probes(), ElementsAre("own", "w1"));
+}
+
 TEST_F(MembershipTest, LeaveAtOnceAndComeBackUnderTheSameId) {
     others = {a_member("w1", kLargeRun)};
     serve();

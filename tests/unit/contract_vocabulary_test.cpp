@@ -47,7 +47,7 @@ TEST(Vocabulary, EveryWordReadsBack) {
     expect_round_trip<Mode>(2, parse_mode);
     expect_round_trip<SslMode>(6, parse_ssl_mode);
     expect_round_trip<MemberKind>(3, parse_member_kind);
-    expect_round_trip<MemberPhase>(2, parse_member_phase);
+    expect_round_trip<MemberPhase>(3, parse_member_phase);
 }
 
 TEST(Vocabulary, IsTheDocuments) {

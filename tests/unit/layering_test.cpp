@@ -58,6 +58,7 @@ const std::vector<std::string> kPure{
     "consul-bridge/self_service",
     "consul-bridge/root_value",
     "consul-bridge/snapshot",
+    "consul-bridge/standing_aside",
     "consul-bridge/transaction",
     "consul-bridge/webhook/answer",
     "consul-bridge/webhook/cursor",
