@@ -1,5 +1,6 @@
 #include "common/runtime/logging.hpp"
 #include "ctl/definitions.hpp"
+#include "ctl/history.hpp"
 #include "ctl/members.hpp"
 #include "ctl/options.hpp"
 #include "ctl/status.hpp"
@@ -28,5 +29,7 @@ int main(int argc, char** argv) {
             return ctl::run_validate(*options);
         case ctl::Command::maintenance:
             return ctl::run_maintenance(*options);
+        case ctl::Command::history:
+            return ctl::run_history(*options);
     }
 }

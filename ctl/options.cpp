@@ -2,6 +2,7 @@
 
 #include "common/contract/names.hpp"
 #include "common/nats/server_url.hpp"
+#include "common/runtime/clock.hpp"
 #include "common/runtime/options.hpp"
 
 #include <CLI/CLI.hpp>
@@ -83,11 +84,24 @@ constexpr const char* kMaintenanceHelp =
     "  pgpulse maintenance on orders-db --until 2026-01-02T06:00:00Z\n"
     "  pgpulse maintenance off orders-db";
 
+constexpr const char* kHistoryHelp =
+    "From the stream HEALTH_TRANSITIONS, which keeps every transition for 90 days (--history-days of the "
+    "aggregators). "
+    "The last\n"
+    "line counts the time in which the target was observed. Exit code: 0 printed, 1 the target has no "
+    "history, 2 wrong "
+    "usage,\n"
+    "3 NATS or the stream cannot be reached.\n"
+    "Examples:\n"
+    "  pgpulse history orders-db --since 7d\n"
+    "  pgpulse history orders-db --json | jq -c '[.stored_at, .state.state, .state.reason]'";
+
 constexpr const char* kHelp =
     "Examples:\n"
     "  pgpulse status                               the state of every target\n"
     "  pgpulse watch                                every transition as it happens\n"
     "  pgpulse members                              which programs run, and who observes how much\n"
+    "  pgpulse history orders-db                    how it went\n"
     "  pgpulse apply -f targets.json                these targets are to be observed\n"
     "  pgpulse maintenance on orders-db --for 1h    it may be away for an hour\n"
     "  NATS_URL=nats://10.0.0.5:4222 pgpulse status --json\n"
@@ -162,6 +176,18 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
     add_timeout(members);
     members->footer(kMembersHelp);
 
+    std::string since;
+    CLI::App* history = app.add_subcommand("history", "Print a target's transitions, and how long it was up");
+    history->fallthrough();
+    history->add_option("TARGET", options.targets, "The target")->type_name("")->required()->expected(1);
+    history
+        ->add_option("--since", since,
+                     "From when, such as 7d for that long ago, or a time (RFC 3339) [the beginning]")
+        ->type_name("TIME");
+    history->add_flag("--json", options.json, "One JSON object a line for each transition");
+    add_timeout(history);
+    history->footer(kHistoryHelp);
+
     CLI::App* apply = app.add_subcommand("apply", "Have these targets observed as files say");
     apply->fallthrough();
     apply
@@ -214,6 +240,10 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
     off->add_option("TARGET", options.targets, "These targets")->type_name("")->required();
     add_timeout(off);
 
+    // CLI11 would only say that a command is required.
+    const auto is_named = [argv](const CLI::App* command) { return command->get_name() == argv[1]; };
+    if (argc > 1 && *argv[1] != '-' && app.get_subcommands(is_named).empty())
+        return tl::unexpected(fault("unknown command '" + std::string{argv[1]} + "'"));
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& success) {
@@ -231,6 +261,7 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
                       : remove->parsed()      ? Command::remove
                       : validate->parsed()    ? Command::validate
                       : maintenance->parsed() ? Command::maintenance
+                      : history->parsed()     ? Command::history
                                               : Command::status;
     options.maintenance_on = on->parsed();
     if (!span.empty()) {
@@ -239,6 +270,14 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
             return tl::unexpected(
                 fault("--for: expected a time up to a year such as 30m, 2h or 1h30m, found '" + span + "'"));
         options.maintenance_for = *parsed;
+    }
+    if (!since.empty()) {
+        options.since = contract::parse_rfc3339(since);
+        if (const auto ago = parse_time_span(since); ago) options.since = runtime::wall_now() - *ago;
+        if (!options.since)
+            return tl::unexpected(fault(
+                "--since: expected a time such as 2026-01-02T06:00:00Z, or how long ago such as 7d, found '" +
+                since + "'"));
     }
     if (!until.empty()) {
         options.maintenance_until = contract::parse_rfc3339(until);

@@ -13,7 +13,7 @@
 
 namespace pgpulse::ctl {
 
-enum class Command { status, watch, members, apply, get, remove, validate, maintenance };
+enum class Command { status, watch, members, apply, get, remove, validate, maintenance, history };
 
 /// What the operator typed. NATS is found as the daemons find it: --nats, then NATS_URL; secrets and files
 /// come from the other NATS variables alone.
@@ -21,10 +21,12 @@ struct Options {
     Command command = Command::status;
     nats::ConnectOptions nats;
     bool json = false;
-    std::vector<std::string> targets;  // status, get: only these; empty: all. delete, maintenance: these
-    std::vector<std::string> files;    // apply, validate: `-` is standard input
-    bool prune = false;                // apply
-    bool dry_run = false;              // apply
+    std::vector<std::string>
+        targets;  // status, get: only these; empty: all. delete, maintenance: these. history: one
+    std::optional<contract::WallTime> since;  // history
+    std::vector<std::string> files;           // apply, validate: `-` is standard input
+    bool prune = false;                       // apply
+    bool dry_run = false;                     // apply
     bool maintenance_on = false;
     std::chrono::seconds maintenance_for{3600};  // where there is no maintenance_until
     std::optional<contract::WallTime> maintenance_until;

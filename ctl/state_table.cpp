@@ -21,7 +21,8 @@ std::string reason_of(const contract::State& state) {
     return text;
 }
 
-/// "2/3": of three voters two hold the opinion the state stands for.
+}  // namespace
+
 std::string observers_of(const contract::State& state) {
     const auto opinion = state.state == contract::Health::up     ? contract::Opinion::up
                          : state.state == contract::Health::down ? contract::Opinion::down
@@ -41,8 +42,6 @@ const char* colour_of(contract::Health state) {
     }
     return "";
 }
-
-}  // namespace
 
 std::string state_table(const std::vector<contract::State>& states, bool colours) {
     std::vector<std::vector<std::string>> rows{

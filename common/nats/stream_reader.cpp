@@ -48,6 +48,7 @@ std::string consumer_request(const std::string& stream, const StreamReader::Star
     if (start.last_of_subjects.empty()) {
         config["deliver_policy"] = "by_start_sequence";
         config["opt_start_seq"] = start.sequence;
+        if (!start.subjects.empty()) config["filter_subject"] = start.subjects;
     } else {
         config["deliver_policy"] = "last_per_subject";
         config["filter_subject"] = start.last_of_subjects;

@@ -21,8 +21,10 @@ class StreamReader {
   public:
     struct Start {
         std::uint64_t sequence = 1;
-        /// Not empty: the last message of each subject that it covers, and then all further ones. `sequence` is
-        /// of no account.
+        /// Not empty: of the messages from there on only those of the subjects that it covers.
+        std::string subjects = {};
+        /// Not empty: the last message of each subject that it covers, and then all further ones. `sequence` and
+        /// `subjects` are of no account.
         std::string last_of_subjects = {};
         /// Without the messages' payloads.
         bool headers_only = false;

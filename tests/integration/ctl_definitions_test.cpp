@@ -37,8 +37,10 @@ class CtlDefinitions : public testing::Test {
     }
 
     support::CommandResult run(std::vector<std::string> arguments) const {
-        arguments.insert(arguments.begin(), {support::built_program("pgpulse"), "--nats", server.url()});
-        return support::run_to_end(arguments);
+        arguments.insert(arguments.begin(), support::built_program("pgpulse"));
+        support::ProcessOptions options;
+        options.environment = {{"NATS_URL", server.url()}};
+        return support::run_to_end(arguments, options);
     }
 };
 
@@ -135,6 +137,8 @@ TEST_F(CtlDefinitions, BadFlagsAreOneLine) {
          "--for excludes --until"},
         {{"maintenance", "on", "DB1"}, "TARGET: expected a target's name"},
         {{"delete"}, "TARGET is required"},
+        {{"frobnicate", "db1"}, "unknown command 'frobnicate'"},
+        {{"history", "db1", "--since", "noon"}, "--since: expected a time such as"},
         {{"apply", "-f", "x", "--forse", "1"}, "unknown option '--forse'"},
     };
     for (const auto& [arguments, text] : cases) {

@@ -41,7 +41,7 @@ class Recorder final : public JsonEvents {
 
 using Plain = PlainJson<Recorder>;
 
-Plain::Outcome read(std::string_view text) {
+Plain::Outcome read_plain(std::string_view text) {
     Recorder recorder;
     return Plain{text, recorder}.read();
 }
@@ -55,9 +55,9 @@ void expect_alike(const std::string& text) {
 }
 
 TEST(PlainJson, ReadsWhatTheContractsDocumentsAreLike) {
-    EXPECT_EQ(read(R"({"a":"b","n":12,"t":true,"f":false,"z":null,"l":["x",{"y":0}],"e":{},"m":[]})"),
+    EXPECT_EQ(read_plain(R"({"a":"b","n":12,"t":true,"f":false,"z":null,"l":["x",{"y":0}],"e":{},"m":[]})"),
               Plain::Outcome::read);
-    EXPECT_EQ(read(" { \"a\" : [ 1 , 2 ] } \n"), Plain::Outcome::read);
+    EXPECT_EQ(read_plain(" { \"a\" : [ 1 , 2 ] } \n"), Plain::Outcome::read);
 }
 
 TEST(PlainJson, LeavesAllElseAlone) {
@@ -86,7 +86,7 @@ TEST(PlainJson, LeavesAllElseAlone) {
                              "nul",
                              "\"a",
                              "{\"a\":\"\x7f\"}"})
-        EXPECT_EQ(read(text), Plain::Outcome::not_plain) << text;
+        EXPECT_EQ(read_plain(text), Plain::Outcome::not_plain) << text;
 }
 
 TEST(PlainJson, StopsWhereTheReaderRefuses) {
