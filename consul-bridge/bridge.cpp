@@ -41,6 +41,14 @@ contract::WallTime wall_time(std::int64_t microseconds) {
     return contract::WallTime{std::chrono::microseconds{microseconds}};
 }
 
+/// Also those whose Consul is away: an endpoint has nothing to do with it.
+std::vector<std::string> all_bridges(const cluster::Membership::View& view) {
+    std::vector<std::string> all = view.bridges;
+    all.insert(all.end(), view.bridges_aside.begin(), view.bridges_aside.end());
+    std::ranges::sort(all);
+    return all;
+}
+
 }  // namespace
 
 Bridge::Bridge(Options options)
@@ -100,7 +108,7 @@ int Bridge::run() {
                     view.bridges, [this](const std::string& id) { return id != options_.common.id; }));
                 metrics_.show_members(view);
                 mailbox_.post(MembersChanged{view});
-                if (webhooks_) webhooks_->serving(view.bridges);
+                if (webhooks_) webhooks_->serving(all_bridges(view));
             },
             [this](const std::string& line) {
                 spdlog::critical("{}", line);

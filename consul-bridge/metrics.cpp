@@ -67,7 +67,8 @@ Metrics::Metrics()
       denied_(gauge(*registry_, "pgpulse_bridge_denied_targets",
                     "Targets of which the token may not write something")),
       reachable_(gauge(*registry_, "pgpulse_bridge_consul_reachable", "1 while Consul answers")),
-      bridges_(gauge(*registry_, "pgpulse_bridge_members", "Bridges that serve, as this one sees them")),
+      bridges_(gauge(*registry_, "pgpulse_bridge_members",
+                     "Bridges that serve or stand aside, as this one sees them")),
       pipeline_healthy_(gauge(*registry_, "pgpulse_bridge_pipeline_healthy",
                               "1 while this bridge hears itself on NATS and an aggregator serves")),
       stale_(gauge(*registry_, "pgpulse_bridge_stale",
@@ -109,7 +110,7 @@ void Metrics::count_refused(const std::string& bucket, const std::string& cause)
 }
 
 void Metrics::show_members(const cluster::Membership::View& view) {
-    bridges_.Set(static_cast<double>(view.bridges.size()));
+    bridges_.Set(static_cast<double>(view.bridges.size() + view.bridges_aside.size()));
 }
 
 void Metrics::show_oldest_pending(std::chrono::nanoseconds age) { oldest_pending_.Set(seconds(age)); }

@@ -21,7 +21,8 @@ constexpr double kLargestTimeoutS = 3600;
 constexpr std::size_t kLongestReason = 512;  // of a value of Consul's meta
 
 constexpr const char* kStatusHelp =
-    "Columns: OBSERVERS is how many of the voters hold this opinion, SINCE and all times are UTC.\n"
+    "Columns: OBSERVERS is how many of the voters held this opinion when it was decided, SINCE and all times "
+    "are UTC.\n"
     "Exit code: 0 all up, 1 some not up, 2 wrong usage, 3 NATS or the bucket cannot be reached.\n"
     "Examples:\n"
     "  pgpulse status\n"

@@ -89,6 +89,19 @@ std::string json_line(const Transition& transition) {
     return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+/// "maintenance begins, role": what the transition changed beside the state.
+std::string other_changes(const contract::State& state) {
+    std::string words;
+    for (std::size_t i = 0; i < contract::kChanges; ++i) {
+        const auto change = static_cast<contract::Change>(i);
+        if (!state.changed.test(i) || change == contract::Change::state) continue;
+        words += words.empty() ? "" : ", ";
+        words += to_string(change);
+        if (change == contract::Change::maintenance) words += state.maintenance ? " begins" : " ends";
+    }
+    return words;
+}
+
 std::string text_line(const Transition& transition, const contract::State& state) {
     const std::size_t voters = state.evidence.size();
     std::string line = contract::to_rfc3339(transition.received_at);
@@ -101,6 +114,7 @@ std::string text_line(const Transition& transition, const contract::State& state
     line += " (";
     line += contract::in_words(state.reason);
     line += ")  " + std::to_string(voters) + (voters == 1 ? " observer" : " observers");
+    if (const std::string changes = other_changes(state); !changes.empty()) line += "  [" + changes + "]";
     return line;
 }
 

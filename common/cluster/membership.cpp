@@ -109,7 +109,9 @@ bool Membership::goes_before(const std::string& run, const Rival& rival) const {
 Membership::View Membership::of_the_living(Mono now) {
     std::erase_if(others_, [now](const auto& entry) { return now - entry.second.at > kTtl; });
     View view;
-    const auto add = [&view](MemberKind kind, const std::string& id) {
+    const auto add = [&view](MemberKind kind, const std::string& id, MemberPhase phase) {
+        if (phase == MemberPhase::aside && kind == MemberKind::bridge) view.bridges_aside.push_back(id);
+        if (phase != MemberPhase::serving) return;
         switch (kind) {
             case MemberKind::probe:
                 view.probes.push_back(id);
@@ -122,16 +124,17 @@ Membership::View Membership::of_the_living(Mono now) {
                 return;
         }
     };
-    bool own_added = aside_;
+    const MemberPhase own_phase = aside_ ? MemberPhase::aside : MemberPhase::serving;
+    bool own_added = false;
     const Key own{own_.kind, own_.id};
     for (const auto& [key, heard] : others_) {
         if (!own_added && own < key) {
-            add(own_.kind, own_.id);
+            add(own_.kind, own_.id, own_phase);
             own_added = true;
         }
-        if (heard.member.phase == MemberPhase::serving) add(key.first, key.second);
+        add(key.first, key.second, heard.member.phase);
     }
-    if (!own_added) add(own_.kind, own_.id);
+    if (!own_added) add(own_.kind, own_.id, own_phase);
     return view;
 }
 

@@ -50,6 +50,7 @@ class Membership {
         std::vector<std::string> probes;
         std::vector<std::string> aggregators;
         std::vector<std::string> bridges;
+        std::vector<std::string> bridges_aside = {};  // stand aside: there, but not among the above
 
         bool operator==(const View&) const = default;
     };

@@ -15,6 +15,8 @@ Error make_error(std::string what, natsStatus status, jsErrCode js_code) {
             words.remove_prefix(place + 3);
         text += " (" + std::string{words} + ")";
     }
+    // Of what this program asks only JetStream answers.
+    if (status == NATS_NO_RESPONDERS) text += " (is JetStream on? nats-server -js)";
     return Error{status, js_code, std::move(text)};
 }
 

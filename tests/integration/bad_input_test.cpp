@@ -47,7 +47,7 @@ TEST(BadInput, AnUnknownFlagIsRefused) {
     }
     expect_refused("pgpulse", {"status", "--bogus"}, "--bogus");
     expect_refused("pgpulse", {}, "subcommand");
-    expect_refused("pgpulse", {"stop"}, "subcommand");
+    expect_refused("pgpulse", {"stop"}, "unknown command 'stop'");
 }
 
 TEST(BadInput, ABadNatsUrlIsRefused) {

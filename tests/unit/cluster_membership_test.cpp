@@ -200,9 +200,23 @@ TEST_F(MembershipTest, AsideOwnsNothingAndIsThereStill) {
     EXPECT_EQ(membership.own().phase, MemberPhase::aside);
     EXPECT_THAT(probes(), ElementsAre("w1"));
     EXPECT_TRUE(membership.steady(now));
+    EXPECT_THAT(membership.view().bridges_aside, IsEmpty()) << "it is no bridge";
     membership.stand_aside(false);
     pass(1s);
     EXPECT_THAT(probes(), ElementsAre("own", "w1"));
+}
+
+TEST_F(MembershipTest, AsideOwnsNothingAndIsCountedAmongBridges) {
+    become(a_member("own", kRun, MemberPhase::serving, MemberKind::bridge));
+    others = {a_member("b1", kRun, MemberPhase::aside, MemberKind::bridge),
+              a_member("z1", kRun, MemberPhase::serving, MemberKind::bridge)};
+    serve();
+    EXPECT_THAT(membership.view().bridges, ElementsAre("own", "z1"));
+    EXPECT_THAT(membership.view().bridges_aside, ElementsAre("b1"));
+    membership.stand_aside(true);
+    pass(1s);
+    EXPECT_THAT(membership.view().bridges, ElementsAre("z1"));
+    EXPECT_THAT(membership.view().bridges_aside, ElementsAre("b1", "own"));
 }
 
 TEST_F(MembershipTest, AsideOwnsNothingAndKeepsItsId) {
