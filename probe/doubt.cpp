@@ -16,9 +16,7 @@ using Grid = std::chrono::duration<nanoseconds::rep, std::ratio_multiply<std::ra
 static_assert(Grid{1} == kSampleStands);
 
 /// The middle of a ping, on a grid so that those that end together can share a sample.
-Mono middle_of(Mono started, Mono ended) {
-    return std::chrono::ceil<Grid>(started + (ended - started) / 2);
-}
+Mono middle_of(Mono started, Mono ended) { return std::chrono::ceil<Grid>(started + (ended - started) / 2); }
 
 }  // namespace
 

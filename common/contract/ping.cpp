@@ -298,7 +298,8 @@ tl::expected<Ping, Refusal> decode_ping(std::string_view payload) {
         return tl::unexpected(Refusal{Refusal::Cause::too_large, "payload over 64 KiB"});
     }
     auto reader = read_json<PingReader>(payload);
-    if (!reader.finish()) return tl::unexpected(std::move(*reader.refusal));
+    if (!reader.finish())
+        return tl::unexpected(reader.refusal.value_or(Refusal{Refusal::Cause::not_json, "not JSON"}));
     return std::move(reader.ping);
 }
 

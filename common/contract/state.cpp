@@ -76,7 +76,9 @@ tl::expected<State, Refusal> decode_state(std::string_view target, std::string_v
     if (value.size() > kMaxPayloadBytes)
         return tl::unexpected(Refusal{Refusal::Cause::too_large, "value over 64 KiB"});
     auto reader = read_json<StateReader>(value);
-    if (!reader.finish()) return tl::unexpected(std::move(*reader.refusal));
+    if (!reader.finish())
+        return tl::unexpected(
+            reader.refusal.value_or(Refusal{Refusal::Cause::not_json, "not a JSON object"}));
     if (reader.state.target != target)
         return tl::unexpected(Refusal{Refusal::Cause::subject, "field 'target' disagrees with the key"});
     return std::move(reader.state);
