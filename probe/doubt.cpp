@@ -12,12 +12,6 @@ using std::chrono::nanoseconds;
 /// were failing by then and whose own sample would reach further back, to more of the time before.
 constexpr nanoseconds kSampleStands = std::chrono::milliseconds{10};
 
-using Grid = std::chrono::duration<nanoseconds::rep, std::ratio_multiply<std::ratio<10>, std::milli>>;
-static_assert(Grid{1} == kSampleStands);
-
-/// The middle of a ping, on a grid so that those that end together can share a sample.
-Mono middle_of(Mono started, Mono ended) { return std::chrono::ceil<Grid>(started + (ended - started) / 2); }
-
 }  // namespace
 
 void Doubt::add(TargetIndex index, Mono now) {
@@ -49,7 +43,7 @@ Doubt::Weight Doubt::weigh(const SoftFailure& failure, Mono now) {
     if (suspect_) return {false, false};
     if (now - target.began > window) return {true, false};
 
-    const Mono since = std::min(target.began, middle_of(failure.started, now));
+    const Mono since = std::min(target.began, failure.started);
     if (sampled_ != Mono::min() && now - sampled_ <= kSampleStands) {
         if (target.began <= sampled_ && since <= sampled_since_) return {true, false};
         // One that has just begun is left to its next failure.

@@ -12,10 +12,9 @@
 //
 // A soft failure (silence, a reset, no route) begins a soft row of its target; any other result ends the row.
 // The sample of a failure is the newest results of the targets that ended since the first ping of its row had
-// failed, or since the middle of its own ping where that is earlier: several pings of one target may be under
-// way together. Of the successes it takes those of pings that started since then. What answered while the
-// failing ping was young tells nothing: the observer may have been cut off with the ping half done. The window
-// is kWindow, or twice the ping's own timeout where that is longer: a control that starts when the first
+// failed, or since its own ping started where that is earlier: several pings of one target may be under way
+// together. Of the successes it takes those of pings that started since then: the observer may have been cut
+// off before this ping, though it was not when the first of the row started. The window is kWindow, or twice the ping's own timeout where that is longer: a control that starts when the first
 // failure has ended needs a timeout of its own to fail.
 //
 // The rules, each tested under its name:
