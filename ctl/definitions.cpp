@@ -3,6 +3,7 @@
 #include "common/contract/targets_file.hpp"
 #include "common/runtime/clock.hpp"
 #include "common/runtime/targets_file.hpp"
+#include "ctl/connect.hpp"
 #include "ctl/definition_store.hpp"
 #include "ctl/exit_codes.hpp"
 
@@ -53,8 +54,8 @@ tl::expected<Definitions, std::string> read_files(const std::vector<std::string>
 /// Runs `use` on a connection; the exit code.
 template <typename Use>
 int with_store(const Options& options, const Use& use) {
-    const auto connection = nats::Connection::open(options.nats);
-    if (!connection) return complain(connection.error().text, exit_code_of(connection.error()));
+    const auto connection = connect(options);
+    if (!connection) return connection.error();
     DefinitionStore store{**connection, options.timeout};
     return use(store);
 }

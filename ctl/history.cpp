@@ -4,6 +4,7 @@
 #include "common/contract/names.hpp"
 #include "common/nats/stream_reader.hpp"
 #include "common/runtime/clock.hpp"
+#include "ctl/connect.hpp"
 #include "ctl/exit_codes.hpp"
 #include "ctl/state_table.hpp"
 #include "ctl/timeline.hpp"
@@ -71,11 +72,8 @@ tl::expected<std::vector<TimelineEntry>, std::string> read_history(nats::Connect
 }  // namespace
 
 int run_history(const Options& options) {
-    const auto connection = nats::Connection::open(options.nats);
-    if (!connection) {
-        std::cerr << "pgpulse: " << connection.error().text << '\n';
-        return exit_code_of(connection.error());
-    }
+    const auto connection = connect(options);
+    if (!connection) return connection.error();
     const std::string& target = options.targets.front();
     const contract::WallTime now = runtime::wall_now();
     const auto from = options.since.value_or(contract::WallTime{});

@@ -5,6 +5,7 @@
 #include "common/contract/names.hpp"
 #include "common/contract/target.hpp"
 #include "ctl/bucket_snapshot.hpp"
+#include "ctl/connect.hpp"
 #include "ctl/exit_codes.hpp"
 #include "ctl/text_table.hpp"
 
@@ -54,11 +55,8 @@ std::unordered_map<std::string, std::size_t> observed_targets(const std::vector<
 }  // namespace
 
 int run_members(const Options& options) {
-    const auto connection = nats::Connection::open(options.nats);
-    if (!connection) {
-        std::cerr << "pgpulse: " << connection.error().text << '\n';
-        return exit_code_of(connection.error());
-    }
+    const auto connection = connect(options);
+    if (!connection) return connection.error();
     const auto values = read_bucket(**connection, contract::kMembersBucket, options.timeout);
     if (!values) {
         std::cerr << "pgpulse: " << values.error() << '\n';

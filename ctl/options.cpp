@@ -86,13 +86,11 @@ constexpr const char* kMaintenanceHelp =
     "  pgpulse maintenance off orders-db";
 
 constexpr const char* kHistoryHelp =
-    "From the stream HEALTH_TRANSITIONS, which keeps every transition for 90 days (--history-days of the "
-    "aggregators). "
-    "The last\n"
-    "line counts the time in which the target was observed. Exit code: 0 printed, 1 the target has no "
-    "history, 2 wrong "
-    "usage,\n"
-    "3 NATS or the stream cannot be reached.\n"
+    "From the stream HEALTH_TRANSITIONS, which keeps every transition for 90 days (the aggregators' "
+    "--history-days).\n"
+    "The last line counts the time in which the target was observed.\n"
+    "Exit code: 0 printed, 1 the target has no history, 2 wrong usage, 3 NATS or the stream cannot be "
+    "reached.\n"
     "Examples:\n"
     "  pgpulse history orders-db --since 7d\n"
     "  pgpulse history orders-db --json | jq -c '[.stored_at, .state.state, .state.reason]'";

@@ -3,6 +3,7 @@
 #include "common/contract/names.hpp"
 #include "common/contract/state.hpp"
 #include "ctl/bucket_snapshot.hpp"
+#include "ctl/connect.hpp"
 #include "ctl/exit_codes.hpp"
 #include "ctl/state_table.hpp"
 
@@ -62,11 +63,8 @@ int print(const Values& values, const Options& options) {
 }  // namespace
 
 int run_status(const Options& options) {
-    const auto connection = nats::Connection::open(options.nats);
-    if (!connection) {
-        std::cerr << "pgpulse: " << connection.error().text << '\n';
-        return exit_code_of(connection.error());
-    }
+    const auto connection = connect(options);
+    if (!connection) return connection.error();
     const auto values = read_bucket(**connection, contract::kStateBucket, options.timeout);
     if (values) return print(*values, options);
     std::cerr << "pgpulse: " << values.error() << '\n';
