@@ -38,10 +38,10 @@ constexpr long kMostKib = 48L * 1024;
 #endif
 
 /// The kinds of which a worker has several at once. For each gigabyte that libpq reserves, AddressSanitizer writes 128 MiB
-/// of its own, and the worker does little else.
+/// of its own and ThreadSanitizer walks through 4 GiB, and the worker does little else.
 std::vector<support::HostileKind> kinds() {
     auto all = support::hostile_kinds();
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     std::erase_if(all, [](const auto& kind) { return kind.name.ends_with("gigabyte"); });
 #endif
     return all;
