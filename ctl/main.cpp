@@ -1,7 +1,10 @@
 #include "common/runtime/logging.hpp"
 #include "ctl/definitions.hpp"
+#include "ctl/doctor.hpp"
+#include "ctl/explain.hpp"
 #include "ctl/history.hpp"
 #include "ctl/members.hpp"
+#include "ctl/one_ping.hpp"
 #include "ctl/options.hpp"
 #include "ctl/status.hpp"
 #include "ctl/watch.hpp"
@@ -31,5 +34,13 @@ int main(int argc, char** argv) {
             return ctl::run_maintenance(*options);
         case ctl::Command::history:
             return ctl::run_history(*options);
+        case ctl::Command::explain:
+            return ctl::run_explain(*options);
+        case ctl::Command::check:
+            return ctl::run_check(*options);
+        case ctl::Command::ping:
+            return ctl::run_ping(*options);
+        case ctl::Command::doctor:
+            return ctl::run_doctor(*options);
     }
 }

@@ -7,6 +7,7 @@
 #include "ctl/bucket_snapshot.hpp"
 #include "ctl/connect.hpp"
 #include "ctl/exit_codes.hpp"
+#include "ctl/member_list.hpp"
 #include "ctl/text_table.hpp"
 
 #include <nlohmann/json.hpp>
@@ -19,30 +20,11 @@ namespace {
 
 using contract::Member;
 using contract::MemberKind;
-using contract::MemberPhase;
-
-std::vector<Member> read_members(const Values& values) {
-    std::vector<Member> members;
-    for (const auto& [key, entry] : values) {
-        auto member = contract::decode_member(key, entry.value);
-        if (member) {
-            members.push_back(std::move(*member));
-        } else {
-            std::cerr << "pgpulse: member '" << key << "' cannot be read: " << member.error().detail << '\n';
-        }
-    }
-    return members;
-}
 
 /// How many of the defined targets each probe that serves observes, as the probes themselves reckon it.
 std::unordered_map<std::string, std::size_t> observed_targets(const std::vector<Member>& members,
                                                               const Values& definitions) {
-    std::vector<std::string> probes;
-    for (const Member& member : members) {
-        if (member.kind == MemberKind::probe && member.phase == MemberPhase::serving)
-            probes.push_back(member.id);
-    }
-    const cluster::Rendezvous ranks{std::move(probes)};
+    const cluster::Rendezvous ranks{serving(members, MemberKind::probe)};
     std::unordered_map<std::string, std::size_t> observed;
     for (const auto& [name, entry] : definitions) {
         const auto stored = contract::decode_definition(name, entry.value);
@@ -67,7 +49,7 @@ int run_members(const Options& options) {
         std::cerr << "pgpulse: " << definitions.error() << '\n';
         return kUnreachable;
     }
-    const std::vector<Member> members = read_members(*values);
+    const std::vector<Member> members = members_in(*values);
     const auto observed = observed_targets(members, *definitions);
     std::vector<std::vector<std::string>> rows{{"KIND", "ID", "PHASE", "TARGETS", "SITE", "RUN"}};
     for (const Member& member : members) {

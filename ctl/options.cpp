@@ -4,6 +4,7 @@
 #include "common/nats/server_url.hpp"
 #include "common/runtime/clock.hpp"
 #include "common/runtime/options.hpp"
+#include "ctl/help_texts.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -19,93 +20,6 @@ namespace {
 constexpr double kLeastTimeoutS = 0.1;
 constexpr double kLargestTimeoutS = 3600;
 constexpr std::size_t kLongestReason = 512;  // of a value of Consul's meta
-
-constexpr const char* kStatusHelp =
-    "Columns: OBSERVERS is how many of the voters held this opinion when it was decided, SINCE and all times "
-    "are UTC.\n"
-    "Exit code: 0 all up, 1 some not up, 2 wrong usage, 3 NATS or the bucket cannot be reached.\n"
-    "Examples:\n"
-    "  pgpulse status\n"
-    "  pgpulse status --json db1 | jq .state.reason\n"
-    "  pgpulse status orders-db > /dev/null || echo 'orders-db is not up'";
-
-constexpr const char* kWatchHelp =
-    "Runs until SIGINT or SIGTERM. What happens while NATS cannot be reached is not shown.\n"
-    "Examples:\n"
-    "  pgpulse watch\n"
-    "  pgpulse watch --json | jq -c '[.subject, .state.state, .state.reason]'";
-
-constexpr const char* kMembersHelp =
-    "TARGETS is how many targets a probe worker observes. A program that was killed is shown for two seconds "
-    "more.\n"
-    "Exit code: 0 printed, 2 wrong usage, 3 NATS or a bucket cannot be reached.\n"
-    "Examples:\n"
-    "  pgpulse members\n"
-    "  pgpulse members --json | jq -r 'select(.kind == \"probe\").id'";
-
-constexpr const char* kApplyHelp =
-    "Each change is a line: '+' created, '~' changed, '-' removed. What an operator applied no --targets "
-    "file of a\n"
-    "probe overrules. Every file is read before anything is written.\n"
-    "Exit code: 0 done, 2 wrong usage or file, 3 NATS or the bucket cannot be reached, or something was not "
-    "written.\n"
-    "Examples:\n"
-    "  pgpulse apply -f targets.json --dry-run\n"
-    "  pgpulse apply -f eu.json -f us.json --prune\n"
-    "  make-targets | pgpulse apply -f -";
-
-constexpr const char* kGetHelp =
-    "Without --json it is a targets file, which `pgpulse apply` takes.\n"
-    "Exit code: 0 printed, 1 a target has no definition, 2 wrong usage, 3 NATS or the bucket cannot be "
-    "reached.\n"
-    "Examples:\n"
-    "  pgpulse get > targets.json\n"
-    "  pgpulse get orders-db --json | jq .address";
-
-constexpr const char* kDeleteHelp =
-    "The targets' states and what Consul has of them go with them. All of them or none.\n"
-    "Exit code: 0 done, 1 a target has no definition, 2 wrong usage, 3 NATS or the bucket cannot be "
-    "reached.\n"
-    "Examples:\n"
-    "  pgpulse delete orders-db";
-
-constexpr const char* kValidateHelp =
-    "Needs no NATS. Exit code: 0 all are good, 2 otherwise.\n"
-    "Examples:\n"
-    "  pgpulse validate targets.json";
-
-constexpr const char* kMaintenanceHelp =
-    "A target under maintenance is pinged and told of as before; its state says so, and Consul keeps it out "
-    "of DNS.\n"
-    "It ends by itself. Exit code: 0 done, 1 a target has no definition, 2 wrong usage, 3 NATS or the bucket "
-    "cannot be\n"
-    "reached.\n"
-    "Examples:\n"
-    "  pgpulse maintenance on orders-db --for 2h --reason 'kernel update'\n"
-    "  pgpulse maintenance on orders-db --until 2026-01-02T06:00:00Z\n"
-    "  pgpulse maintenance off orders-db";
-
-constexpr const char* kHistoryHelp =
-    "From the stream HEALTH_TRANSITIONS, which keeps every transition for 90 days (the aggregators' "
-    "--history-days).\n"
-    "The last line counts the time in which the target was observed.\n"
-    "Exit code: 0 printed, 1 the target has no history, 2 wrong usage, 3 NATS or the stream cannot be "
-    "reached.\n"
-    "Examples:\n"
-    "  pgpulse history orders-db --since 7d\n"
-    "  pgpulse history orders-db --json | jq -c '[.stored_at, .state.state, .state.reason]'";
-
-constexpr const char* kHelp =
-    "Examples:\n"
-    "  pgpulse status                               the state of every target\n"
-    "  pgpulse watch                                every transition as it happens\n"
-    "  pgpulse members                              which programs run, and who observes how much\n"
-    "  pgpulse history orders-db                    how it went\n"
-    "  pgpulse apply -f targets.json                these targets are to be observed\n"
-    "  pgpulse maintenance on orders-db --for 1h    it may be away for an hour\n"
-    "  NATS_URL=nats://10.0.0.5:4222 pgpulse status --json\n"
-    "Environment: NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS, NATS_NKEY, NATS_CERT, "
-    "NATS_KEY, NATS_CA, NO_COLOR.";
 
 int fault(std::string line) {
     std::ranges::replace(line, '\n', ' ');
@@ -144,6 +58,7 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
     Options options;
     double timeout_s = static_cast<double>(options.timeout.count()) / 1000;
 
+    std::vector<std::string> states;
     CLI::App app{"Shows which Postgres servers are up, as pgpulse publishes it on NATS.", "pgpulse"};
     app.set_version_flag("--version", "pgpulse " + runtime::program_version());
     app.add_option("--nats", options.nats.url,
@@ -174,6 +89,50 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
     members->add_flag("--json", options.json, "One JSON object a line for each program");
     add_timeout(members);
     members->footer(kMembersHelp);
+
+    status
+        ->add_option("--state", states,
+                     "Only targets in this state: up, down or unknown; may be given several times")
+        ->type_name("STATE")
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->expected(1);
+    status
+        ->add_option("--service", options.services,
+                     "Only targets of this service; may be given several times")
+        ->type_name("NAME")
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->expected(1);
+    status->add_option("--tag", options.tags, "Only targets with this tag; with several, with all of them")
+        ->type_name("TAG")
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->expected(1);
+
+    CLI::App* explain = app.add_subcommand("explain", "Print why a target's state is what it is");
+    explain->fallthrough();
+    explain->add_option("TARGET", options.targets, "The target")->type_name("")->required()->expected(1);
+    explain->add_flag("--json", options.json, "One JSON object");
+    add_timeout(explain);
+    explain->footer(kExplainHelp);
+
+    CLI::App* check =
+        app.add_subcommand("check", "Have a target pinged now, and print what its observers find");
+    check->fallthrough();
+    check->add_option("TARGET", options.targets, "The target")->type_name("")->required()->expected(1);
+    check->add_flag("--json", options.json, "One JSON array");
+    add_timeout(check);
+    check->footer(kCheckHelp);
+
+    CLI::App* ping = app.add_subcommand("ping", "Ping a Postgres server from here, as a probe worker would");
+    ping->add_option("CONNINFO", options.connection_string, "The server [localhost:5432]")->type_name("");
+    ping->add_flag("--json", options.json, "One JSON object");
+    ping->add_option("--timeout", timeout_s, "How long to wait for its answer [5]")->type_name("SECONDS");
+    ping->footer(kPingHelp);
+
+    CLI::App* doctor = app.add_subcommand("doctor", "Look for what is wrong with the pipeline");
+    doctor->fallthrough();
+    doctor->add_flag("--json", options.json, "One JSON object a line for each finding");
+    add_timeout(doctor);
+    doctor->footer(kDoctorHelp);
 
     std::string since;
     CLI::App* history = app.add_subcommand("history", "Print a target's transitions, and how long it was up");
@@ -261,8 +220,18 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
                       : validate->parsed()    ? Command::validate
                       : maintenance->parsed() ? Command::maintenance
                       : history->parsed()     ? Command::history
+                      : explain->parsed()     ? Command::explain
+                      : check->parsed()       ? Command::check
+                      : ping->parsed()        ? Command::ping
+                      : doctor->parsed()      ? Command::doctor
                                               : Command::status;
     options.maintenance_on = on->parsed();
+    for (const std::string& word : states) {
+        const auto state = contract::parse_health(word);
+        if (!state)
+            return tl::unexpected(fault("--state: expected up, down or unknown, found '" + word + "'"));
+        options.states.push_back(*state);
+    }
     if (!span.empty()) {
         const auto parsed = parse_time_span(span);
         if (!parsed)

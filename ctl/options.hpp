@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/contract/vocabulary.hpp"
 #include "common/contract/wall_time.hpp"
 #include "common/nats/connection.hpp"
 
@@ -13,7 +14,21 @@
 
 namespace pgpulse::ctl {
 
-enum class Command { status, watch, members, apply, get, remove, validate, maintenance, history };
+enum class Command {
+    status,
+    watch,
+    members,
+    apply,
+    get,
+    remove,
+    validate,
+    maintenance,
+    history,
+    explain,
+    check,
+    ping,
+    doctor
+};
 
 /// What the operator typed. NATS is found as the daemons find it: --nats, then NATS_URL; secrets and files
 /// come from the other NATS variables alone.
@@ -22,7 +37,11 @@ struct Options {
     nats::ConnectOptions nats;
     bool json = false;
     std::vector<std::string>
-        targets;  // status, get: only these; empty: all. delete, maintenance: these. history: one
+        targets;  // status, get: only these; empty: all. delete, maintenance: these. history, explain, check: one
+    std::vector<contract::Health> states;     // status: only targets in one of these; empty: all
+    std::vector<std::string> services;        // status: only targets of one of these; empty: all
+    std::vector<std::string> tags;            // status: only targets that have all of these
+    std::string connection_string;            // ping: libpq's
     std::optional<contract::WallTime> since;  // history
     std::vector<std::string> files;           // apply, validate: `-` is standard input
     bool prune = false;                       // apply

@@ -2,6 +2,8 @@
 
 #include "ctl/text_table.hpp"
 
+#include <fmt/format.h>
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +21,18 @@ std::string reason_of(const contract::State& state) {
         text += (i == 0 ? ", conflicts with " : " ") + state.conflicts_with[i];
     }
     return text;
+}
+
+/// The median of what the voters measured when it was decided.
+std::string rtt_of(const contract::State& state) {
+    std::vector<std::int64_t> times;
+    for (const contract::Evidence& voter : state.evidence) {
+        if (voter.rtt_us) times.push_back(*voter.rtt_us);
+    }
+    if (times.empty()) return "-";
+    const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+    std::ranges::nth_element(times, middle);
+    return fmt::format("{:.1f} ms", static_cast<double>(*middle) / 1000);
 }
 
 }  // namespace
@@ -45,11 +59,12 @@ const char* colour_of(contract::Health state) {
 
 std::string state_table(const std::vector<contract::State>& states, bool colours) {
     std::vector<std::vector<std::string>> rows{
-        {"TARGET", "STATE", "SINCE", "REASON", "OBSERVERS", "TRANSITION"}};
+        {"TARGET", "STATE", "SINCE", "ROLE", "REASON", "OBSERVERS", "RTT", "TRANSITION"}};
     for (const contract::State& state : states) {
         rows.push_back({state.target, std::string{contract::to_string(state.state)},
-                        contract::to_rfc3339(state.since), reason_of(state), observers_of(state),
-                        std::to_string(state.transition)});
+                        contract::to_rfc3339(state.since),
+                        state.role ? std::string{contract::to_string(*state.role)} : "-", reason_of(state),
+                        observers_of(state), rtt_of(state), std::to_string(state.transition)});
     }
     return text_table(rows, [&](std::size_t row, std::size_t column) {
         return colours && row > 0 && column == kStateColumn ? colour_of(states[row - 1].state) : "";

@@ -22,6 +22,7 @@ using Message = std::unique_ptr<natsMsg, Deleter<natsMsg_Destroy>>;
 using JetStreamHandle = std::unique_ptr<jsCtx, Deleter<jsCtx_Destroy>>;
 using StreamInfoHandle = std::unique_ptr<jsStreamInfo, Deleter<jsStreamInfo_Destroy>>;
 using ConsumerInfoHandle = std::unique_ptr<jsConsumerInfo, Deleter<jsConsumerInfo_Destroy>>;
+using AccountInfoHandle = std::unique_ptr<jsAccountInfo, Deleter<jsAccountInfo_Destroy>>;
 using MetaDataHandle = std::unique_ptr<jsMsgMetaData, Deleter<jsMsgMetaData_Destroy>>;
 using KeyValueHandle = std::unique_ptr<kvStore, Deleter<kvStore_Destroy>>;
 

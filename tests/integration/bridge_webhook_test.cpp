@@ -127,7 +127,7 @@ class BridgeWebhook : public testing::Test {
     }
 
     void expect_complete(const WebhookReceiver& at) {
-        EXPECT_TRUE(wait_until([&] { return at.stories() == author.stories(); }, std::chrono::seconds{60}))
+        EXPECT_TRUE(wait_until([&] { return at.stories() == author.stories(); }, std::chrono::seconds{120}))
             << logs();
         EXPECT_EQ(at.stories(), author.stories());
     }

@@ -1,3 +1,4 @@
+#include "common/contract/member.hpp"
 #include "common/contract/state.hpp"
 #include "tests/support/bucket_author.hpp"
 #include "tests/support/daemons.hpp"
@@ -47,6 +48,7 @@ class Ctl : public testing::Test {
         for (const char* worker : {"probe-1", "probe-2"}) {
             contract::Evidence evidence;
             evidence.worker = worker;
+            evidence.rtt_us = 700;
             evidence.opinion =
                 health == contract::Health::up ? contract::Opinion::up : contract::Opinion::down;
             state.evidence.push_back(evidence);
@@ -65,7 +67,16 @@ class Ctl : public testing::Test {
     }
 };
 
-using CtlStatus = Ctl;
+class CtlStatus : public Ctl {
+  protected:
+    /// In a bucket that keeps values: an aggregator as the others see it.
+    void SetUp() override {
+        author->make("health_members");
+        author->put("health_members", "aggregator.a1",
+                    encode(contract::Member{contract::MemberKind::aggregator, "a1", "0123456789abcdef", "",
+                                            contract::MemberPhase::serving}));
+    }
+};
 
 TEST_F(CtlStatus, IsATableAndZeroWhenAllAreUp) {
     author->state(state("db1", contract::Health::up));
@@ -73,9 +84,9 @@ TEST_F(CtlStatus, IsATableAndZeroWhenAllAreUp) {
     const auto result = run({"status"});
     EXPECT_EQ(result.exit_code, 0) << result.err;
     EXPECT_EQ(result.out,
-              "TARGET     STATE  SINCE                        REASON  OBSERVERS  TRANSITION\n"
-              "db1        up     2026-01-02T03:04:05.000006Z  ok      2/2        3\n"
-              "orders-db  up     2026-01-02T03:04:05.000006Z  ok      2/2        3\n");
+              "TARGET     STATE  SINCE                        ROLE  REASON  OBSERVERS  RTT     TRANSITION\n"
+              "db1        up     2026-01-02T03:04:05.000006Z  -     ok      2/2        0.7 ms  3\n"
+              "orders-db  up     2026-01-02T03:04:05.000006Z  -     ok      2/2        0.7 ms  3\n");
     EXPECT_EQ(result.err, "");
 }
 

@@ -18,6 +18,8 @@ class BucketAuthor {
   public:
     explicit BucketAuthor(const std::string& nats_url);
 
+    /// Makes a bucket that keeps its values. Nothing to do where it is there.
+    void make(const std::string& bucket);
     void define(const contract::TargetDefinition& definition);
     /// Leaves a delete marker.
     void undefine(const std::string& target);
@@ -36,7 +38,6 @@ class BucketAuthor {
     std::unique_ptr<nats::Connection> connection_;
     nats::JetStreamHandle js_;
 
-    void make(const std::string& bucket);
     std::uint64_t publish(const std::string& bucket, const std::string& key, std::string_view value,
                           bool remove);
 };

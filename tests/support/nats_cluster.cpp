@@ -1,8 +1,8 @@
 #include "tests/support/nats_cluster.hpp"
 
+#include "common/nats/error.hpp"
 #include "common/nats/handles.hpp"
 #include "tests/support/free_port.hpp"
-#include "tests/support/process.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <nats/nats.h>
@@ -15,16 +15,10 @@ namespace pgpulse::support {
 namespace {
 
 constexpr std::int64_t kRequestTimeoutMs = 2000;
+/// Ports where nobody listens, from here on.
+constexpr std::size_t kNobody = 1;
 
 std::string name_of(std::size_t server) { return "server-" + std::to_string(server); }
-
-/// One route between each two servers. From 2.10 on servers open three and one for their own account, and two that
-/// dial each other through relays can close the one that JetStream needs as a duplicate and never open it again.
-/// 2.9 refuses a setting that it does not know.
-std::string unpooled_routes() {
-    const bool is_2_9 = run_to_end({"nats-server", "--version"}).out.find(" v2.9.") != std::string::npos;
-    return is_2_9 ? "" : "  pool_size: -1\n";
-}
 
 std::optional<std::size_t> server_named(const char* name) {
     for (std::size_t i = 0; name != nullptr && i < NatsCluster::kServers; ++i) {
@@ -62,9 +56,10 @@ class Session {
     nats::JetStreamHandle js_;
 };
 
-bool makes_replicated_stream(const std::string& url) {
+/// What is in the way of a replicated stream at this server; empty: nothing.
+std::string fault_of_replication(const std::string& url) {
     const Session session{url};
-    if (!session) return false;
+    if (!session) return "no connection";
     jsStreamConfig config;
     jsStreamConfig_Init(&config);
     config.Name = "ready";
@@ -72,8 +67,12 @@ bool makes_replicated_stream(const std::string& url) {
     config.Subjects = subjects;
     config.SubjectsLen = 1;
     config.Replicas = NatsCluster::kServers;
-    if (js_AddStream(nullptr, session.js(), &config, nullptr, nullptr) != NATS_OK) return false;
-    return js_DeleteStream(session.js(), "ready", nullptr, nullptr) == NATS_OK;
+    jsErrCode code = static_cast<jsErrCode>(0);
+    if (const natsStatus s = js_AddStream(nullptr, session.js(), &config, nullptr, &code); s != NATS_OK)
+        return nats::make_error("create", s, code).text;
+    if (const natsStatus s = js_DeleteStream(session.js(), "ready", nullptr, &code); s != NATS_OK)
+        return nats::make_error("delete", s, code).text;
+    return {};
 }
 
 }  // namespace
@@ -83,14 +82,17 @@ NatsCluster::NatsCluster() {
     std::ranges::generate(route_ports, free_port);
     for (std::size_t from = 0; from < kServers; ++from) {
         for (std::size_t to = 0; to < kServers; ++to) {
-            if (from != to) routes_.at(from).at(to) = std::make_unique<TcpRelay>(route_ports.at(to));
+            if (from > to) routes_.at(from).at(to) = std::make_unique<TcpRelay>(route_ports.at(to));
         }
     }
-    const std::string route_pool = unpooled_routes();
     for (std::size_t i = 0; i < kServers; ++i) {
         std::string routes;
-        for (const auto& relay : routes_.at(i)) {
-            if (relay) routes += "    nats-route://127.0.0.1:" + std::to_string(relay->port()) + "\n";
+        for (std::size_t to = 0; to < kServers; ++to) {
+            if (to == i) continue;
+            const auto& relay = routes_.at(i).at(to);
+            // The size of a cluster is the number of its routes and one, so that each server names both others.
+            const std::size_t port = relay ? relay->port() : kNobody + to;
+            routes += "    nats-route://127.0.0.1:" + std::to_string(port) + "\n";
         }
         NatsServerOptions options;
         // What it tells the others of its own address leads nowhere: they would go past the relays.
@@ -102,8 +104,9 @@ NatsCluster::NatsCluster() {
                                std::to_string(route_ports.at(i)) +
                                "\"\n"
                                "  advertise: \"127.0.0.1:1\"\n"
-                               "  no_advertise: true\n" +
-                               route_pool + "  routes: [\n" + routes +
+                               "  no_advertise: true\n"
+                               "  routes: [\n" +
+                               routes +
                                "  ]\n"
                                "}\n";
         servers_.at(i) = std::make_unique<NatsServer>(options);
@@ -112,11 +115,20 @@ NatsCluster::NatsCluster() {
     wait_until_ready();
 }
 
+TcpRelay& NatsCluster::route_between(std::size_t one, std::size_t other) {
+    return *routes_.at(std::max(one, other)).at(std::min(one, other));
+}
+
 void NatsCluster::wait_until_ready() {
     for (std::size_t i = 0; i < kServers; ++i) {
         // Elections take up to nine seconds each, and here are three.
-        if (!wait_until([&] { return makes_replicated_stream(url(i)); }, std::chrono::seconds{90}))
-            throw std::runtime_error("no stream of three replicas can be made at " + name_of(i) + ":\n" +
+        std::string fault;
+        const auto works = [&] {
+            fault = fault_of_replication(url(i));
+            return fault.empty();
+        };
+        if (!wait_until(works, std::chrono::seconds{90}))
+            throw std::runtime_error("no stream of three replicas at " + name_of(i) + ": " + fault + "\n" +
                                      log());
     }
 }
@@ -150,17 +162,13 @@ void NatsCluster::restart(std::size_t server) {
 void NatsCluster::cut_off(std::size_t server) {
     answers_.at(server) = false;
     for (std::size_t other = 0; other < kServers; ++other) {
-        if (other == server) continue;
-        routes_.at(server).at(other)->cut();
-        routes_.at(other).at(server)->cut();
+        if (other != server) route_between(server, other).cut();
     }
 }
 
 void NatsCluster::rejoin(std::size_t server) {
     for (std::size_t other = 0; other < kServers; ++other) {
-        if (other == server) continue;
-        routes_.at(server).at(other)->mend();
-        routes_.at(other).at(server)->mend();
+        if (other != server) route_between(server, other).mend();
     }
     answers_.at(server) = true;
 }
