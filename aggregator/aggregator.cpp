@@ -57,9 +57,10 @@ int run(const Options& options) {
 
     std::unique_ptr<runtime::HttpEndpoint> http;
     if (!options.common.http.empty()) {
-        auto opened = runtime::HttpEndpoint::open(options.common.http, metrics.registry(),
-                                                  {[&loop] { return loop.ticked_within(kLoopIsDead); },
-                                                   [&loop] { return loop.not_ready_because(); }});
+        auto opened = runtime::HttpEndpoint::open(
+            options.common.http, metrics.registry(),
+            {[&loop] { return loop.ticked_within(kLoopIsDead); },
+             [&loop] { return loop.not_ready_because(); }, "pgpulse_aggregator_ready"});
         if (!opened) {
             spdlog::critical("--http: {}", opened.error());
             return 2;
@@ -109,7 +110,9 @@ int run(const Options& options) {
              taken.store(true);
              mailbox.post(Stop{});
          },
-         [&](contract::WallTime stored) { mailbox.post(ServerTime{stored}); }},
+         [&](contract::WallTime stored) { mailbox.post(ServerTime{stored}); },
+         {},
+         [&metrics](bool frozen) { metrics.members_frozen(frozen); }},
         options.common.replicas};
     loop.run();
     history.stop();

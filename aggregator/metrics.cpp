@@ -91,8 +91,6 @@ Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
                       "Writes in flight, and those that wait for their turn");
     disputed_ = &gauge(*registry_, "pgpulse_aggregator_targets_disputed",
                        "Targets tallied here whose voters disagree without a quorum");
-    maintenance_ =
-        &gauge(*registry_, "pgpulse_aggregator_targets_in_maintenance", "Defined targets under maintenance");
     in_conflict_ = &gauge(*registry_, "pgpulse_aggregator_targets_in_conflict",
                           "Defined targets that claim to be primary beside another of their service");
     role_unexpected_ = &gauge(*registry_, "pgpulse_aggregator_targets_with_unexpected_role",
@@ -113,9 +111,16 @@ Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
                         .Name("pgpulse_aggregator_targets")
                         .Help("Defined targets, by state")
                         .Register(*registry_);
+    auto& in_maintenance = prometheus::BuildGauge()
+                               .Name("pgpulse_aggregator_targets_in_maintenance")
+                               .Help("Defined targets under maintenance, by state")
+                               .Register(*registry_);
     for (const auto health : {contract::Health::up, contract::Health::down, contract::Health::unknown}) {
         targets_[health] = &targets.Add({{"state", std::string{to_string(health)}}});
+        in_maintenance_[health] = &in_maintenance.Add({{"state", std::string{to_string(health)}}});
     }
+    members_frozen_ = &gauge(*registry_, "pgpulse_aggregator_members_frozen",
+                             "1 while this aggregator does not hear itself on NATS");
     auto& members = prometheus::BuildGauge()
                         .Name("pgpulse_aggregator_members")
                         .Help("Members of the cluster that serve, as this aggregator sees them, by kind")
@@ -139,9 +144,10 @@ void Metrics::show(const TallyCounts& counts, const Census& census) {
     follow(*writes_failed_, counts.writes_failed);
     follow(*writes_retried_, counts.writes_retried);
     for (const auto& [health, count] : census.by_state) targets_.at(health)->Set(static_cast<double>(count));
+    for (const auto& [health, count] : census.in_maintenance)
+        in_maintenance_.at(health)->Set(static_cast<double>(count));
     writing_->Set(static_cast<double>(census.writing));
     disputed_->Set(static_cast<double>(census.disputed));
-    maintenance_->Set(static_cast<double>(census.maintenance));
     in_conflict_->Set(static_cast<double>(census.in_conflict));
     role_unexpected_->Set(static_cast<double>(census.role_unexpected));
 }

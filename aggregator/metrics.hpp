@@ -34,6 +34,8 @@ class Metrics {
     void history_behind(std::uint64_t revisions) { history_behind_->Set(static_cast<double>(revisions)); }
     /// Any thread.
     void show_members(const cluster::Membership::View& view);
+    /// Whether what this aggregator knows of the members stands still; any thread.
+    void members_frozen(bool frozen) { members_frozen_->Set(frozen ? 1 : 0); }
     void show(const TallyCounts& counts, const Census& census);
     /// Pings that nats.c dropped since the start.
     void show_dropped(std::int64_t total);
@@ -53,7 +55,7 @@ class Metrics {
     prometheus::Histogram* decision_ = nullptr;
     prometheus::Gauge* writing_ = nullptr;
     prometheus::Gauge* disputed_ = nullptr;
-    prometheus::Gauge* maintenance_ = nullptr;
+    prometheus::Gauge* members_frozen_ = nullptr;
     prometheus::Gauge* in_conflict_ = nullptr;
     prometheus::Gauge* role_unexpected_ = nullptr;
     std::array<prometheus::Gauge*, 2> partitions_{};  // first, second
@@ -66,6 +68,7 @@ class Metrics {
     prometheus::Counter* history_copied_ = nullptr;
     prometheus::Gauge* history_behind_ = nullptr;
     std::map<contract::Health, prometheus::Gauge*> targets_;
+    std::map<contract::Health, prometheus::Gauge*> in_maintenance_;
     std::map<contract::MemberKind, prometheus::Gauge*> members_;
 };
 

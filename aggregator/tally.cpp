@@ -400,12 +400,13 @@ void Tally::written(std::string_view name, Written outcome, std::uint64_t expect
 Census Tally::census() const {
     Census census;
     census.by_state = {{Health::up, 0}, {Health::down, 0}, {Health::unknown, 0}};
+    census.in_maintenance = census.by_state;
     census.writing = writing();
     for (const Target& target : targets_) {
         if (!target.terms || !target.belief) continue;
         ++census.by_state[target.belief->state];
         if (target.disputed) ++census.disputed;
-        if (target.belief->maintenance) ++census.maintenance;
+        if (target.belief->maintenance) ++census.in_maintenance[target.belief->state];
         if (!target.belief->conflicts_with.empty()) ++census.in_conflict;
         if (target.belief->role_unexpected) ++census.role_unexpected;
     }

@@ -95,7 +95,7 @@ struct TallyCounts {
 struct Census {
     std::map<contract::Health, std::size_t> by_state;  // those without a state yet are not counted
     std::size_t disputed = 0;  // tallied here, and the voters disagree without a quorum
-    std::size_t maintenance = 0;
+    std::map<contract::Health, std::size_t> in_maintenance;  // of those above
     std::size_t in_conflict = 0;
     std::size_t role_unexpected = 0;
     std::size_t writing = 0;  // writes in flight, and those that wait for their turn

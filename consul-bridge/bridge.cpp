@@ -82,9 +82,10 @@ int Bridge::run() {
         std::make_unique<nats::BucketWatch>(*connection_, std::string{contract::kStateBucket},
                                             [this](nats::BucketEvent event) { on_state(std::move(event)); });
     if (!options_.common.http.empty()) {
-        auto endpoint = runtime::HttpEndpoint::open(
-            options_.common.http, metrics_.registry(),
-            {[this] { return turned_within(kStuckAfter); }, [this] { return not_ready_because(); }});
+        auto endpoint =
+            runtime::HttpEndpoint::open(options_.common.http, metrics_.registry(),
+                                        {[this] { return turned_within(kStuckAfter); },
+                                         [this] { return not_ready_because(); }, "pgpulse_bridge_ready"});
         if (!endpoint) {
             spdlog::critical("--http: {}", endpoint.error());
             return 2;

@@ -100,7 +100,8 @@ int run(int argc, char** argv) {
                                                      [&connection, &started_feed, &started_membership] {
                                                          return not_ready_because(connection, started_feed,
                                                                                   started_membership);
-                                                     }});
+                                                     },
+                                                     "pgpulse_probe_ready"});
         if (!endpoint) {
             std::cerr << "pgpulse-probe: --http: " << endpoint.error() << '\n';
             return 2;
@@ -130,7 +131,10 @@ int run(int argc, char** argv) {
                                             loop->set_probes(view.probes);
                                             feed->members(view.probes);
                                         },
-                                        [&asked](std::string line) { asked.post(Taken{std::move(line)}); }},
+                                        [&asked](std::string line) { asked.post(Taken{std::move(line)}); },
+                                        {},
+                                        {},
+                                        [&metrics](bool frozen) { metrics.set_members_frozen(frozen); }},
         options.common.replicas);
     started_membership = membership.get();
 

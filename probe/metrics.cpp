@@ -93,6 +93,11 @@ struct Metrics::Impl {
                       .Help("Members of the cluster that serve, as this worker sees them")
                       .Register(registry)
                       .Add({})),
+          members_frozen(prometheus::BuildGauge()
+                             .Name("pgpulse_probe_members_frozen")
+                             .Help("1 while this worker does not hear itself on NATS")
+                             .Register(registry)
+                             .Add({})),
           targets(prometheus::BuildGauge()
                       .Name("pgpulse_probe_targets")
                       .Help("Targets this worker pings")
@@ -149,6 +154,7 @@ struct Metrics::Impl {
     prometheus::Gauge& sessions_wanting;
     prometheus::Gauge& suspect;
     prometheus::Gauge& members;
+    prometheus::Gauge& members_frozen;
     prometheus::Gauge& targets;
     prometheus::Gauge& in_flight;
     prometheus::Counter& stalled;
@@ -189,6 +195,7 @@ void Metrics::set_sessions(std::size_t open, std::size_t targets, std::size_t mo
 }
 void Metrics::set_suspect(bool suspect) { impl_->suspect.Set(suspect ? 1 : 0); }
 void Metrics::set_members(double members) { impl_->members.Set(members); }
+void Metrics::set_members_frozen(bool frozen) { impl_->members_frozen.Set(frozen ? 1 : 0); }
 void Metrics::set_targets(double targets) { impl_->targets.Set(targets); }
 void Metrics::set_in_flight(double pings) { impl_->in_flight.Set(pings); }
 void Metrics::set_stalled_seconds(double seconds) { raise(impl_->stalled, seconds); }

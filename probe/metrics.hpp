@@ -40,6 +40,8 @@ class Metrics {
     void set_targets(double targets);
     /// Members of the cluster that serve, this one included.
     void set_members(double members);
+    /// Whether what this worker knows of the members stands still.
+    void set_members_frozen(bool frozen);
     void set_in_flight(double pings);
     /// Totals since the start; they never fall.
     void set_stalled_seconds(double seconds);

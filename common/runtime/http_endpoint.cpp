@@ -1,6 +1,9 @@
 #include "common/runtime/http_endpoint.hpp"
 
+#include "common/runtime/clock.hpp"
+
 #include <httplib.h>
+#include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
@@ -52,8 +55,20 @@ tl::expected<std::unique_ptr<HttpEndpoint>, std::string> HttpEndpoint::open(
         const int yes = 1;
         setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     });
+    auto& ready = prometheus::BuildGauge()
+                      .Name(impl->probes.ready_metric)
+                      .Help("1 while /readyz answers 200")
+                      .Register(*impl->registry)
+                      .Add({});
+    prometheus::BuildGauge()
+        .Name("process_start_time_seconds")
+        .Help("When this process started, since 1970 in UTC")
+        .Register(*impl->registry)
+        .Add({})
+        .Set(std::chrono::duration<double>(runtime::wall_now().time_since_epoch()).count());
     Impl* self = impl.get();
-    impl->server.Get("/metrics", [self](const httplib::Request&, httplib::Response& response) {
+    impl->server.Get("/metrics", [self, &ready](const httplib::Request&, httplib::Response& response) {
+        ready.Set(self->probes.not_ready_because().empty() ? 1 : 0);
         const prometheus::TextSerializer serializer;
         response.set_content(serializer.Serialize(self->registry->Collect()), "text/plain; version=0.0.4");
     });

@@ -19,8 +19,10 @@ class HttpEndpoint {
     struct Probes {
         std::function<bool()> healthy;
         std::function<std::string()> not_ready_because;  // empty: ready
+        std::string ready_metric;                        // the gauge that says so at `/metrics`
     };
 
+    /// Adds two gauges to the registry: `probes.ready_metric` and when this process started.
     /// `address`: ADDR:PORT, "[::1]:9187" for IPv6, ":9187" for every address. The functions are called on
     /// the endpoint's threads. Error: one line.
     static tl::expected<std::unique_ptr<HttpEndpoint>, std::string> open(

@@ -131,6 +131,7 @@ void MembershipFeed::report(Clock::time_point now) {
             spdlog::info("hears itself in bucket '{}' again", contract::kMembersBucket);
         }
         frozen_told_ = frozen;
+        if (events_.on_frozen) events_.on_frozen(frozen);
     }
     const std::string rival = membership_.rival(now);
     if (rival.empty() || !serving_.load() || now < next_rival_line_) return;

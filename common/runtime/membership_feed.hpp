@@ -39,6 +39,9 @@ class MembershipFeed {
         /// Whether the program stands aside for now, because it cannot do its work: asked again and again. May be empty.
         /// Called on the feed's thread.
         std::function<bool()> aside = {};
+        /// Whether the view stands still from now on, because this program, which serves, does not hear itself. May be
+        /// empty. Called at each change, on the feed's thread.
+        std::function<void(bool frozen)> on_frozen = {};
     };
 
     /// `own.phase` is of no account. `replicas`: of the bucket where this program creates it, 1 to 5.

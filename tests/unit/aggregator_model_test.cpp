@@ -187,19 +187,20 @@ class Walk {
     void compare_census() {
         Census expected;
         expected.by_state = {{Health::up, 0}, {Health::down, 0}, {Health::unknown, 0}};
+        expected.in_maintenance = expected.by_state;
         for (const std::string& name : model_.targets()) {
             if (model_.writing(name)) ++expected.writing;
             const auto& belief = model_.belief(name);
             if (!belief || !model_.defined(name)) continue;
             ++expected.by_state[belief->state];
-            if (belief->maintenance) ++expected.maintenance;
+            if (belief->maintenance) ++expected.in_maintenance[belief->state];
             if (!belief->conflicts_with.empty()) ++expected.in_conflict;
             if (belief->role_unexpected) ++expected.role_unexpected;
         }
         const Census census = tally_.census();
         ASSERT_EQ(census.by_state, expected.by_state);
         ASSERT_EQ(census.writing, expected.writing);
-        ASSERT_EQ(census.maintenance, expected.maintenance);
+        ASSERT_EQ(census.in_maintenance, expected.in_maintenance);
         ASSERT_EQ(census.in_conflict, expected.in_conflict);
         ASSERT_EQ(census.role_unexpected, expected.role_unexpected);
     }

@@ -51,7 +51,8 @@ class HttpEndpointTest : public testing::Test {
         return HttpEndpoint::open(
             address, registry,
             {[this] { return healthy.load(); },
-             [this] { return ready ? std::string{} : std::string{"NATS is not connected"}; }});
+             [this] { return ready ? std::string{} : std::string{"NATS is not connected"}; },
+             "pgpulse_test_ready"});
     }
 };
 
@@ -93,6 +94,14 @@ TEST_F(HttpEndpointTest, SaysWhatItWaitsFor) {
     EXPECT_EQ(waiting.body, "NATS is not connected\n");
     ready = true;
     EXPECT_EQ(get((*endpoint)->port(), "/readyz").status, 200);
+}
+
+TEST_F(HttpEndpointTest, TellsMonitoringWhetherItIsReady) {
+    const auto endpoint = open("127.0.0.1:0");
+    ASSERT_TRUE(endpoint) << endpoint.error();
+    EXPECT_NE(get((*endpoint)->port(), "/metrics").body.find("\npgpulse_test_ready 0\n"), std::string::npos);
+    ready = true;
+    EXPECT_NE(get((*endpoint)->port(), "/metrics").body.find("\npgpulse_test_ready 1\n"), std::string::npos);
 }
 
 TEST_F(HttpEndpointTest, KnowsNothingElse) {
