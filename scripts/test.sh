@@ -7,7 +7,7 @@ usage() {
 Usage: scripts/test.sh [--preset NAME] [CTEST-ARGUMENT...]
 
 Installs what is missing, builds NAME (dev; or asan, tsan) and runs all tests through ctest, four at a time.
-Every other argument goes to ctest:
+Every other argument goes to ctest; with -L LABEL, or -L 'LABEL|LABEL', only their tests are built:
 
     scripts/test.sh -L unit                  only the unit tests (labels: unit, integration, fault)
     scripts/test.sh -R Tally                 only tests whose name contains Tally
@@ -37,8 +37,8 @@ sanitizer_options() {
 }
 
 main() {
-    local preset=dev
-    local -a arguments=()
+    local preset=dev label=
+    local -a arguments=() targets=()
     while (($#)); do
         case $1 in
             -h | --help)
@@ -50,6 +50,10 @@ main() {
                 shift
                 ;;
             --preset=*) preset=${1#*=} ;;
+            -L)
+                label=${2:-}
+                arguments+=("$1")
+                ;;
             *) arguments+=("$1") ;;
         esac
         (($#)) && shift
@@ -62,7 +66,12 @@ main() {
     "$root/scripts/packages.sh" build run test
     "$root/scripts/consul.sh"
     "$root/scripts/promtool.sh"
-    "$root/scripts/build.sh" "$preset"
+    # A program of tests is named after its label.
+    local one
+    for one in unit integration fault; do
+        if [[ "|$label|" == *"|$one|"* ]]; then targets+=("${one}_tests"); fi
+    done
+    "$root/scripts/build.sh" "$preset" "${targets[@]}"
 
     export PATH="$PATH:/usr/sbin:/sbin"
     cd "$root"
