@@ -12,7 +12,7 @@ namespace pgpulse::runtime {
 struct HttpEndpoint::Impl {
     httplib::Server server;
     std::shared_ptr<prometheus::Registry> registry;
-    Probes probes;
+    Health health;
     int port = 0;
     std::thread thread;
 };
@@ -37,12 +37,12 @@ tl::expected<HostPort, std::string> parse_host_port(const std::string& text) {
 }
 
 tl::expected<std::unique_ptr<HttpEndpoint>, std::string> HttpEndpoint::open(
-    const std::string& address, std::shared_ptr<prometheus::Registry> registry, Probes probes) {
+    const std::string& address, std::shared_ptr<prometheus::Registry> registry, Health health) {
     const auto where = parse_host_port(address);
     if (!where) return tl::unexpected(where.error());
     auto impl = std::make_unique<Impl>();
     impl->registry = std::move(registry);
-    impl->probes = std::move(probes);
+    impl->health = std::move(health);
     // httplib's default is a thread a core and eight at least; a scrape needs one.
     impl->server.new_task_queue = [] { return new httplib::ThreadPool(2); };
     // Head and body are sent apart: without this the second waits 40 ms for the acknowledgement of the first.
@@ -58,12 +58,12 @@ tl::expected<std::unique_ptr<HttpEndpoint>, std::string> HttpEndpoint::open(
         response.set_content(serializer.Serialize(self->registry->Collect()), "text/plain; version=0.0.4");
     });
     impl->server.Get("/healthz", [self](const httplib::Request&, httplib::Response& response) {
-        const bool healthy = self->probes.healthy();
+        const bool healthy = self->health.healthy();
         response.status = healthy ? 200 : 503;
         response.set_content(healthy ? "ok\n" : "the working loop does not turn\n", "text/plain");
     });
     impl->server.Get("/readyz", [self](const httplib::Request&, httplib::Response& response) {
-        const std::string because = self->probes.not_ready_because();
+        const std::string because = self->health.not_ready_because();
         response.status = because.empty() ? 200 : 503;
         response.set_content(because.empty() ? "ok\n" : because + "\n", "text/plain");
     });
