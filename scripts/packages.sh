@@ -36,7 +36,10 @@ requirements() {
             echo nats-server:nats-server '/usr/lib/postgresql/*/bin/initdb:postgresql' \
                 dig:bind9-dnsutils curl:curl jq:jq
             ;;
-        test) echo ip:iproute2 pgbouncer:pgbouncer haproxy:haproxy libgtest-dev libgmock-dev librapidcheck-dev ;;
+        test)
+            echo ip:iproute2 pgbouncer:pgbouncer haproxy:haproxy systemd-analyze:systemd \
+                libgtest-dev libgmock-dev librapidcheck-dev
+            ;;
         lint) echo clang-format-19:clang-format-19 clang-tidy-19:clang-tidy-19 shellcheck:shellcheck git:git ;;
         *) die "unknown group \"$1\"; expected build, run, test or lint" 2 ;;
     esac
