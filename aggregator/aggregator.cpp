@@ -8,6 +8,7 @@
 #include "common/nats/bucket_keeper.hpp"
 #include "common/runtime/http_endpoint.hpp"
 #include "common/runtime/membership_feed.hpp"
+#include "common/runtime/service_manager.hpp"
 #include "common/runtime/signals.hpp"
 #include "common/runtime/stop_limit.hpp"
 
@@ -36,13 +37,16 @@ int run(const Options& options) {
     mallopt(M_TRIM_THRESHOLD, kKeptHeapBytes);
     // They outlive the signals' thread, which uses them.
     runtime::StopLimit limit;
+    runtime::ServiceManager manager;
     runtime::Mailbox<Event> mailbox;
     runtime::Signals signals;
     signals.listen([&](runtime::Signal signal) {
         if (signal != runtime::Signal::stop) return;
         limit.begin();
+        manager.stopping();
         mailbox.post(Stop{});
     });
+    manager.start();
     Metrics metrics;
     nats::ConnectOptions connect = options.common.nats;
     // A subscription for each partition, and no thread for each.
@@ -55,12 +59,12 @@ int run(const Options& options) {
     nats::Connection& nats = **connection;
     Loop loop{options.common.id, nats, mailbox, metrics};
 
+    const runtime::Health health{[&loop] { return loop.ticked_within(kLoopIsDead); },
+                                 [&loop] { return loop.not_ready_because(); }};
     std::unique_ptr<runtime::HttpEndpoint> http;
     if (!options.common.http.empty()) {
-        auto opened = runtime::HttpEndpoint::open(
-            options.common.http, metrics.registry(),
-            {[&loop] { return loop.ticked_within(kLoopIsDead); },
-             [&loop] { return loop.not_ready_because(); }, "pgpulse_aggregator_ready"});
+        auto opened = runtime::HttpEndpoint::open(options.common.http, metrics.registry(), health,
+                                                  "pgpulse_aggregator_ready");
         if (!opened) {
             spdlog::critical("--http: {}", opened.error());
             return 2;
@@ -114,7 +118,9 @@ int run(const Options& options) {
          {},
          [&metrics](bool frozen) { metrics.members_frozen(frozen); }},
         options.common.replicas};
+    const auto watch = manager.watch(health);
     loop.run();
+    manager.stopping();
     history.stop();
     membership.leave();
     nats.close(kFlush);

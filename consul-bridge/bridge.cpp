@@ -51,8 +51,9 @@ std::vector<std::string> all_bridges(const cluster::Membership::View& view) {
 
 }  // namespace
 
-Bridge::Bridge(Options options)
+Bridge::Bridge(Options options, runtime::ServiceManager& manager)
     : options_(std::move(options)),
+      manager_(manager),
       mirror_(Mirror::Settings{.id = options_.common.id,
                                .kv_prefix = options_.kv_prefix,
                                .reconcile_interval = options_.reconcile_interval,
@@ -81,11 +82,11 @@ int Bridge::run() {
     states_ =
         std::make_unique<nats::BucketWatch>(*connection_, std::string{contract::kStateBucket},
                                             [this](nats::BucketEvent event) { on_state(std::move(event)); });
+    const runtime::Health health{[this] { return turned_within(kStuckAfter); },
+                                 [this] { return not_ready_because(); }};
     if (!options_.common.http.empty()) {
-        auto endpoint =
-            runtime::HttpEndpoint::open(options_.common.http, metrics_.registry(),
-                                        {[this] { return turned_within(kStuckAfter); },
-                                         [this] { return not_ready_because(); }, "pgpulse_bridge_ready"});
+        auto endpoint = runtime::HttpEndpoint::open(options_.common.http, metrics_.registry(), health,
+                                                    "pgpulse_bridge_ready");
         if (!endpoint) {
             spdlog::critical("--http: {}", endpoint.error());
             return 2;
@@ -132,8 +133,10 @@ int Bridge::run() {
     register_itself(run);
     spdlog::info("carrying states to Consul at {} below '{}'", options_.consul.url, options_.kv_prefix);
 
+    const auto watch = manager_.watch(health);
     std::vector<Event> batch;
     while (!stopping_) turn(batch, mono_now() + kLongestTurn);
+    manager_.stopping();
     if (webhooks_) webhooks_->stop();
     if (self_) self_->leave();
     membership_->leave();

@@ -8,6 +8,7 @@
 #include "common/runtime/logging.hpp"
 #include "common/runtime/mailbox.hpp"
 #include "common/runtime/membership_feed.hpp"
+#include "common/runtime/service_manager.hpp"
 #include "consul-bridge/consul_pool.hpp"
 #include "consul-bridge/drift_alarm.hpp"
 #include "consul-bridge/drift_watch.hpp"
@@ -31,7 +32,8 @@ namespace pgpulse::consul_bridge {
 /// monitoring. `run` is the one thread that owns the mirror.
 class Bridge {
   public:
-    explicit Bridge(Options options);
+    /// `manager` is told how the bridge is.
+    Bridge(Options options, runtime::ServiceManager& manager);
     Bridge(const Bridge&) = delete;
     Bridge& operator=(const Bridge&) = delete;
 
@@ -104,6 +106,7 @@ class Bridge {
     [[nodiscard]] bool turned_within(std::chrono::milliseconds time) const;
 
     Options options_;
+    runtime::ServiceManager& manager_;
     Mirror mirror_;
     DriftAlarm drift_;
     Metrics metrics_;

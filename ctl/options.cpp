@@ -271,7 +271,7 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
         return tl::unexpected(fault("--timeout: expected seconds from 0.1 to 3600"));
     }
     options.timeout = std::chrono::milliseconds{static_cast<std::int64_t>(timeout_s * 1000)};
-    runtime::read_nats_environment(options.nats);
+    if (const auto wrong = runtime::read_nats_environment(options.nats)) return tl::unexpected(fault(*wrong));
     options.nats.client_name = "pgpulse";
     if (options.command != Command::watch) options.nats.first_handshake_patience = options.timeout;
     return options;

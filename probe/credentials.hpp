@@ -35,8 +35,10 @@ struct Credentials {
 ///   passfile:FILE     a libpq passfile (lines of host:port:database:user:password)
 ///   service:NAME      a section of the service file that PGSERVICEFILE or PGSYSCONFDIR names: it gives user, database,
 ///                     password and sslmode
-/// A file must belong to nobody but its owner (mode 0600 or less), as libpq asks of its passfile. Error: one
-/// line that names the file, and what was expected of it; never its content.
+/// A file must belong to nobody but its owner (mode 0600 or less), as libpq asks of its passfile. One in the folder of
+/// CREDENTIALS_DIRECTORY (systemd's LoadCredential=) may seem to be its group's: newer systemds give the service its right by an
+/// access control list, whose mask stands in the group's place. Error: one line that names the file, and what was
+/// expected of it; never its content.
 tl::expected<Credentials, std::string> read_credentials(const std::string& reference);
 
 }  // namespace pgpulse::probe

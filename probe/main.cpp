@@ -3,6 +3,7 @@
 #include "common/nats/subscription.hpp"
 #include "common/runtime/http_endpoint.hpp"
 #include "common/runtime/membership_feed.hpp"
+#include "common/runtime/service_manager.hpp"
 #include "common/runtime/signals.hpp"
 #include "common/runtime/stop_limit.hpp"
 #include "common/runtime/targets_file.hpp"
@@ -50,6 +51,7 @@ using Asked = std::variant<runtime::Signal, Taken>;
 int run(int argc, char** argv) {
     // They outlive the signals' thread, which uses them.
     runtime::StopLimit limit;
+    runtime::ServiceManager manager;
     runtime::Mailbox<Asked> asked;
     runtime::Signals signals;
     auto read = read_options(argc, argv);
@@ -70,10 +72,14 @@ int run(int argc, char** argv) {
     if (options.self_doubt == SelfDoubt::off)
         spdlog::warn("--trust-itself: this worker takes its own stalls for failures of the targets");
 
-    signals.listen([&asked, &limit](runtime::Signal signal) {
-        if (signal == runtime::Signal::stop) limit.begin();
+    signals.listen([&asked, &limit, &manager](runtime::Signal signal) {
+        if (signal == runtime::Signal::stop) {
+            limit.begin();
+            manager.stopping();
+        }
         asked.post(signal);
     });
+    manager.start();
     auto opened = nats::Connection::open(options.common.nats);
     if (!opened) {
         std::cerr << "pgpulse-probe: " << opened.error().text << '\n';
@@ -93,15 +99,14 @@ int run(int argc, char** argv) {
     // Read by the endpoint's threads.
     std::atomic<const TargetsFeed*> started_feed{nullptr};
     std::atomic<const runtime::MembershipFeed*> started_membership{nullptr};
+    const runtime::Health health{[&loop] { return loop->turned_within(kTurning); },
+                                 [&connection, &started_feed, &started_membership] {
+                                     return not_ready_because(connection, started_feed, started_membership);
+                                 }};
     std::unique_ptr<runtime::HttpEndpoint> http;
     if (!options.common.http.empty()) {
-        auto endpoint = runtime::HttpEndpoint::open(options.common.http, registry,
-                                                    {[&loop] { return loop->turned_within(kTurning); },
-                                                     [&connection, &started_feed, &started_membership] {
-                                                         return not_ready_because(connection, started_feed,
-                                                                                  started_membership);
-                                                     },
-                                                     "pgpulse_probe_ready"});
+        auto endpoint =
+            runtime::HttpEndpoint::open(options.common.http, registry, health, "pgpulse_probe_ready");
         if (!endpoint) {
             std::cerr << "pgpulse-probe: --http: " << endpoint.error() << '\n';
             return 2;
@@ -137,6 +142,7 @@ int run(int argc, char** argv) {
                                         [&metrics](bool frozen) { metrics.set_members_frozen(frozen); }},
         options.common.replicas);
     started_membership = membership.get();
+    const auto watch = manager.watch(health);
 
     std::vector<Asked> batch;
     std::string taken;
@@ -152,17 +158,20 @@ int run(int argc, char** argv) {
             } else if (std::get<runtime::Signal>(event) == runtime::Signal::stop) {
                 stop = true;
             } else if (!options.targets_file.empty()) {
+                manager.reloading();
                 auto targets = runtime::read_targets_file(options.targets_file);
                 if (targets) {
                     feed->reload(std::move(*targets));
                 } else {
                     spdlog::error("{}; nothing is changed", targets.error());
                 }
+                manager.reloaded();
             }
         }
     }
 
     if (taken.empty()) spdlog::info("stopping");
+    manager.stopping();
     http.reset();
     // First, because others take over at this word.
     membership->leave();

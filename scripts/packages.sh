@@ -13,6 +13,7 @@ Groups:
   build   compiler, CMake and the libraries
   run     nats-server, PostgreSQL's server programs, and the tools the demo shows
   test    what the tests need beside build and run
+  package what scripts/package.sh and tests/packages/run.sh need beside build
   lint    clang-format, clang-tidy, shellcheck
 
 Installed servers are not started, not started at boot either, and no database cluster is created.
@@ -36,9 +37,15 @@ requirements() {
             echo nats-server:nats-server '/usr/lib/postgresql/*/bin/initdb:postgresql' \
                 dig:bind9-dnsutils curl:curl jq:jq
             ;;
-        test) echo ip:iproute2 pgbouncer:pgbouncer haproxy:haproxy libgtest-dev libgmock-dev librapidcheck-dev ;;
+        test)
+            echo ip:iproute2 pgbouncer:pgbouncer haproxy:haproxy systemd-analyze:systemd \
+                libgtest-dev libgmock-dev librapidcheck-dev
+            ;;
+        package)
+            echo dpkg-shlibdeps:dpkg-dev file:file debootstrap:debootstrap systemd-nspawn:systemd-container
+            ;;
         lint) echo clang-format-19:clang-format-19 clang-tidy-19:clang-tidy-19 shellcheck:shellcheck git:git ;;
-        *) die "unknown group \"$1\"; expected build, run, test or lint" 2 ;;
+        *) die "unknown group \"$1\"; expected build, run, test, package or lint" 2 ;;
     esac
 }
 
@@ -140,7 +147,7 @@ main() {
             return
             ;;
         -*) die "unknown option \"$1\"; see --help" 2 ;;
-        '') die 'no group named; expected build, run, test or lint' 2 ;;
+        '') die 'no group named; expected build, run, test, package or lint' 2 ;;
     esac
     local group
     for group in "$@"; do requirements "$group" >/dev/null; done

@@ -15,7 +15,7 @@ namespace pgpulse::runtime {
 struct HttpEndpoint::Impl {
     httplib::Server server;
     std::shared_ptr<prometheus::Registry> registry;
-    Probes probes;
+    Health health;
     int port = 0;
     std::thread thread;
 };
@@ -40,12 +40,13 @@ tl::expected<HostPort, std::string> parse_host_port(const std::string& text) {
 }
 
 tl::expected<std::unique_ptr<HttpEndpoint>, std::string> HttpEndpoint::open(
-    const std::string& address, std::shared_ptr<prometheus::Registry> registry, Probes probes) {
+    const std::string& address, std::shared_ptr<prometheus::Registry> registry, Health health,
+    const std::string& ready_metric) {
     const auto where = parse_host_port(address);
     if (!where) return tl::unexpected(where.error());
     auto impl = std::make_unique<Impl>();
     impl->registry = std::move(registry);
-    impl->probes = std::move(probes);
+    impl->health = std::move(health);
     // httplib's default is a thread a core and eight at least; a scrape needs one.
     impl->server.new_task_queue = [] { return new httplib::ThreadPool(2); };
     // Head and body are sent apart: without this the second waits 40 ms for the acknowledgement of the first.
@@ -56,7 +57,7 @@ tl::expected<std::unique_ptr<HttpEndpoint>, std::string> HttpEndpoint::open(
         setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     });
     auto& ready = prometheus::BuildGauge()
-                      .Name(impl->probes.ready_metric)
+                      .Name(ready_metric)
                       .Help("1 while /readyz answers 200")
                       .Register(*impl->registry)
                       .Add({});
@@ -68,17 +69,17 @@ tl::expected<std::unique_ptr<HttpEndpoint>, std::string> HttpEndpoint::open(
         .Set(std::chrono::duration<double>(runtime::wall_now().time_since_epoch()).count());
     Impl* self = impl.get();
     impl->server.Get("/metrics", [self, &ready](const httplib::Request&, httplib::Response& response) {
-        ready.Set(self->probes.not_ready_because().empty() ? 1 : 0);
+        ready.Set(self->health.not_ready_because().empty() ? 1 : 0);
         const prometheus::TextSerializer serializer;
         response.set_content(serializer.Serialize(self->registry->Collect()), "text/plain; version=0.0.4");
     });
     impl->server.Get("/healthz", [self](const httplib::Request&, httplib::Response& response) {
-        const bool healthy = self->probes.healthy();
+        const bool healthy = self->health.healthy();
         response.status = healthy ? 200 : 503;
         response.set_content(healthy ? "ok\n" : "the working loop does not turn\n", "text/plain");
     });
     impl->server.Get("/readyz", [self](const httplib::Request&, httplib::Response& response) {
-        const std::string because = self->probes.not_ready_because();
+        const std::string because = self->health.not_ready_because();
         response.status = because.empty() ? 200 : 503;
         response.set_content(because.empty() ? "ok\n" : because + "\n", "text/plain");
     });

@@ -1,8 +1,9 @@
 #pragma once
 
+#include "common/runtime/health.hpp"
+
 #include <tl/expected.hpp>
 
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -16,17 +17,12 @@ namespace pgpulse::runtime {
 /// loop turns) and `/readyz` (200 once it does its job, else 503 with one line that says what it waits for).
 class HttpEndpoint {
   public:
-    struct Probes {
-        std::function<bool()> healthy;
-        std::function<std::string()> not_ready_because;  // empty: ready
-        std::string ready_metric;                        // the gauge that says so at `/metrics`
-    };
-
-    /// Adds two gauges to the registry: `probes.ready_metric` and when this process started.
+    /// Adds two gauges to the registry: `ready_metric`, which says what `/readyz` does, and when this process started.
     /// `address`: ADDR:PORT, "[::1]:9187" for IPv6, ":9187" for every address. The functions are called on
     /// the endpoint's threads. Error: one line.
     static tl::expected<std::unique_ptr<HttpEndpoint>, std::string> open(
-        const std::string& address, std::shared_ptr<prometheus::Registry> registry, Probes probes);
+        const std::string& address, std::shared_ptr<prometheus::Registry> registry, Health health,
+        const std::string& ready_metric);
 
     HttpEndpoint(const HttpEndpoint&) = delete;
     HttpEndpoint& operator=(const HttpEndpoint&) = delete;

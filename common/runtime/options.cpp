@@ -4,6 +4,7 @@
 #include "common/nats/server_url.hpp"
 #include "common/runtime/http_endpoint.hpp"
 #include "common/runtime/logging.hpp"
+#include "common/runtime/secret_file.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -18,6 +19,7 @@
 #include <iostream>
 #include <map>
 #include <sstream>
+#include <utility>
 
 namespace pgpulse::runtime {
 namespace {
@@ -256,7 +258,7 @@ std::string unexpected_argument(const std::vector<std::string>& left) {
     return left.empty() ? "unknown arguments" : "unexpected argument '" + left.front() + "'";
 }
 
-void read_nats_environment(nats::ConnectOptions& options) {
+std::optional<std::string> read_nats_environment(nats::ConnectOptions& options) {
     options.user = environment("NATS_USER");
     options.password = environment("NATS_PASSWORD");
     options.token = environment("NATS_TOKEN");
@@ -265,6 +267,15 @@ void read_nats_environment(nats::ConnectOptions& options) {
     options.certificate_file = environment("NATS_CERT");
     options.key_file = environment("NATS_KEY");
     options.ca_file = environment("NATS_CA");
+    for (const auto& [variable, secret] :
+         {std::pair{"NATS_PASSWORD_FILE", &options.password}, std::pair{"NATS_TOKEN_FILE", &options.token}}) {
+        const std::string file = environment(variable);
+        if (file.empty()) continue;
+        auto read = read_secret_file(file);
+        if (!read) return variable + (": " + read.error());
+        *secret = std::move(*read);
+    }
+    return std::nullopt;
 }
 
 void add_common_options(CommandLine& line, CommonOptions& options) {
@@ -282,7 +293,7 @@ void add_common_options(CommandLine& line, CommonOptions& options) {
 
 std::optional<int> finish_common_options(const CommandLine& line, CommonOptions& options,
                                          std::string_view program) {
-    read_nats_environment(options.nats);
+    if (const auto fault = read_nats_environment(options.nats)) return line.fault(*fault);
     if (const auto urls = nats::parse_server_urls(options.nats.url); !urls)
         return line.fault("--nats: " + urls.error());
     if (options.id.empty()) {

@@ -52,8 +52,7 @@ class CommandLine {
 
 /// What every program takes.
 struct CommonOptions {
-    nats::ConnectOptions nats;  // NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS, NATS_NKEY,
-                                // NATS_CERT, NATS_KEY, NATS_CA
+    nats::ConnectOptions nats;  // NATS_URL, and what read_nats_environment reads
     std::string id;             // default: the host's name
     std::string site;
     std::string http;  // ADDR:PORT, empty: no endpoint
@@ -67,8 +66,9 @@ struct CommonOptions {
 std::string unexpected_argument(const std::vector<std::string>& left);
 
 /// Fills what a secret or a rarely used setting has in the environment: NATS_USER, NATS_PASSWORD, NATS_TOKEN,
-/// NATS_CREDS, NATS_NKEY, NATS_CERT, NATS_KEY, NATS_CA.
-void read_nats_environment(nats::ConnectOptions& options);
+/// NATS_CREDS, NATS_NKEY, NATS_CERT, NATS_KEY, NATS_CA; NATS_PASSWORD_FILE and NATS_TOKEN_FILE, which go first, name files
+/// that hold the secret alone. Empty, or what is at fault as one line without the secret.
+[[nodiscard]] std::optional<std::string> read_nats_environment(nats::ConnectOptions& options);
 
 /// Adds --nats, --id, --site, --http, --replicas, --log-level, --log-format (--config, --version and --help come
 /// with CommandLine).

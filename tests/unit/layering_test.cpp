@@ -24,6 +24,7 @@ const std::vector<std::string> kPure{
     "common/nats/bucket_continuity",
     "common/nats/message_id",
     "common/nats/missing_right",
+    "common/runtime/service_report",
     "aggregator/claims",
     "aggregator/damage",
     "aggregator/alike_texts",

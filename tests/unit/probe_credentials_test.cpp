@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <type_traits>
@@ -89,6 +90,21 @@ TEST_F(CredentialsTest, AFileThatOthersMayUseIsNamed) {
         EXPECT_EQ(fault_of(file), fault);
         EXPECT_EQ(fault_of("passfile:" + file), fault) << "libpq would pass over it in silence";
     }
+}
+
+TEST_F(CredentialsTest, AFileOfSystemdsMayHaveAnAccessControlList) {
+    // What LoadCredential= makes on a tmpfs: the list's mask stands in the group's place.
+    const std::string file = file_of(kSecret + "\n", 0440);
+    const std::string others =
+        "credentials file '" + file + "': others may read it; expected mode 0600 or less";
+    EXPECT_EQ(fault_of(file), others);
+    ::setenv("CREDENTIALS_DIRECTORY", folder.path().c_str(), 1);
+    EXPECT_EQ(password_in(file), kSecret);
+    EXPECT_THAT(fault_of("passfile:" + file),
+                HasSubstr("libpq takes no passfile with an access control list"));
+    EXPECT_EQ(::chmod(file.c_str(), 0444), 0);
+    EXPECT_EQ(fault_of(file), others);
+    ::unsetenv("CREDENTIALS_DIRECTORY");
 }
 
 TEST_F(CredentialsTest, AFolderIsNoFile) {

@@ -51,8 +51,8 @@ class HttpEndpointTest : public testing::Test {
         return HttpEndpoint::open(
             address, registry,
             {[this] { return healthy.load(); },
-             [this] { return ready ? std::string{} : std::string{"NATS is not connected"}; },
-             "pgpulse_test_ready"});
+             [this] { return ready ? std::string{} : std::string{"NATS is not connected"}; }},
+            "pgpulse_test_ready");
     }
 };
 

@@ -281,6 +281,33 @@ TEST_F(CommonOptionsTest, ReadNatsVariables) {
     EXPECT_EQ(result.options.nats.ca_file, "/ca");
 }
 
+TEST_F(CommonOptionsTest, ReadSecretsOfNatsFromFiles) {
+    const Variable password{"NATS_PASSWORD", "stale"};
+    const Variable password_file{"NATS_PASSWORD_FILE", file_with("pass word \n")};
+    EXPECT_EQ(finish({}).options.nats.password, "pass word ");
+    file_with(std::string(4096, 'x') + "\r\n");
+    EXPECT_EQ(finish({}).options.nats.password, std::string(4096, 'x'));
+    const Variable token_file{"NATS_TOKEN_FILE", file_with("hunter2")};
+    EXPECT_EQ(finish({}).options.nats.token, "hunter2");
+}
+
+TEST_F(CommonOptionsTest, NameAFileOfASecretThatCannotBeUsed) {
+    const std::string path = file_with("");
+    const Variable token_file{"NATS_TOKEN_FILE", path};
+    const std::string fault = "NATS_TOKEN_FILE: '" + path + "': expected one line of at most 4096 bytes";
+    for (const std::string& text : {std::string{}, std::string{"\n"}, std::string{"hunter2\nhunter2\n"},
+                                    std::string{"\nhunter2"}, std::string{"hunter2\0", 8},
+                                    "hunter2" + std::string(4090, 'x'), "hunter2" + std::string(9000, 'x')}) {
+        file_with(text);
+        expect_refused({}, fault);
+        EXPECT_EQ(finish({}).errors.find("hunter2"), std::string::npos);
+    }
+    const Variable folder_for_file{"NATS_TOKEN_FILE", folder.path().string()};
+    expect_refused({}, "NATS_TOKEN_FILE: cannot read '" + folder.path().string() + "'");
+    const Variable nothing{"NATS_TOKEN_FILE", (folder / "absent").string()};
+    expect_refused({}, "NATS_TOKEN_FILE: cannot read '" + (folder / "absent").string() + "'");
+}
+
 TEST_F(CommonOptionsTest, RefuseWhatCannotBeUsed) {
     expect_refused({"--nats", "foo://x"}, "--nats: expected nats://HOST:PORT");
     expect_refused({"--nats", ""}, "--nats: expected nats://HOST:PORT");
