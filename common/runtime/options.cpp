@@ -265,6 +265,8 @@ void read_nats_environment(nats::ConnectOptions& options) {
     options.certificate_file = environment("NATS_CERT");
     options.key_file = environment("NATS_KEY");
     options.ca_file = environment("NATS_CA");
+    if (const std::string prefix = environment("NATS_INBOX_PREFIX"); !prefix.empty())
+        options.inbox_prefix = prefix;
 }
 
 void add_common_options(CommandLine& line, CommonOptions& options) {

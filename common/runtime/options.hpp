@@ -53,7 +53,7 @@ class CommandLine {
 /// What every program takes.
 struct CommonOptions {
     nats::ConnectOptions nats;  // NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS, NATS_NKEY,
-                                // NATS_CERT, NATS_KEY, NATS_CA
+                                // NATS_CERT, NATS_KEY, NATS_CA, NATS_INBOX_PREFIX
     std::string id;             // default: the host's name
     std::string site;
     std::string http;  // ADDR:PORT, empty: no endpoint
@@ -67,7 +67,7 @@ struct CommonOptions {
 std::string unexpected_argument(const std::vector<std::string>& left);
 
 /// Fills what a secret or a rarely used setting has in the environment: NATS_USER, NATS_PASSWORD, NATS_TOKEN,
-/// NATS_CREDS, NATS_NKEY, NATS_CERT, NATS_KEY, NATS_CA.
+/// NATS_CREDS, NATS_NKEY, NATS_CERT, NATS_KEY, NATS_CA, NATS_INBOX_PREFIX.
 void read_nats_environment(nats::ConnectOptions& options);
 
 /// Adds --nats, --id, --site, --http, --replicas, --log-level, --log-format (--config, --version and --help come
