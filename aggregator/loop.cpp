@@ -93,8 +93,8 @@ tl::expected<void, std::string> Loop::open() {
 
     char inbox[64];
     std::random_device random;
-    std::snprintf(inbox, sizeof inbox, "_INBOX.pgpulse.%08x%08x", random(), random());
-    echo_subject_ = inbox;
+    std::snprintf(inbox, sizeof inbox, ".pgpulse.%08x%08x", random(), random());
+    echo_subject_ = connection_.inbox_prefix() + inbox;
     auto echoes = nats::Subscription::open(connection_, echo_subject_,
                                            [this](nats::Message) { mailbox_.post(Echo{}); });
     if (!echoes) return tl::unexpected(echoes.error().text);

@@ -136,6 +136,6 @@ inline constexpr const char* kHelp =
     "  pgpulse maintenance on orders-db --for 1h    it may be away for an hour\n"
     "  NATS_URL=nats://10.0.0.5:4222 pgpulse status --json\n"
     "Environment: NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS, NATS_NKEY, NATS_CERT, "
-    "NATS_KEY, NATS_CA, NO_COLOR.";
+    "NATS_KEY, NATS_CA, NATS_INBOX_PREFIX, NO_COLOR.";
 
 }  // namespace pgpulse::ctl

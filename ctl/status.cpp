@@ -84,9 +84,13 @@ int print(const Values& values, const std::map<std::string, contract::TargetDefi
 bool an_aggregator_serves(nats::Connection& connection, const Options& options) {
     const auto bucket = nats::find_bucket(connection, std::string{contract::kMembersBucket});
     if (bucket && !*bucket) return false;
-    const auto values = read_bucket(connection, contract::kMembersBucket, options.timeout);
-    if (values) return !serving(members_in(*values), contract::MemberKind::aggregator).empty();
-    std::cerr << "pgpulse: it cannot be told whether an aggregator serves: " << values.error() << '\n';
+    std::string fault = bucket ? std::string{} : bucket.error().text;
+    if (bucket) {
+        const auto values = read_bucket(connection, contract::kMembersBucket, options.timeout);
+        if (values) return !serving(members_in(*values), contract::MemberKind::aggregator).empty();
+        fault = values.error();
+    }
+    std::cerr << "pgpulse: it cannot be told whether an aggregator serves: " << fault << '\n';
     return true;
 }
 

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -81,6 +82,16 @@ bool end_is_asked_for() {
     return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
 }
 
+bool is_inbox_prefix(std::string_view text) {
+    if (text.empty() || text.front() == '.' || text.back() == '.' ||
+        text.find("..") != std::string_view::npos)
+        return false;
+    return std::ranges::all_of(text, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+               c == '-' || c == '.';
+    });
+}
+
 /// Connects without nats.c's own retry until the first handshake is done or nobody takes the connection: told
 /// to retry, nats.c 3.4 closes for good, and without the reason, when the first handshake fails.
 /// NATS_NOT_YET_CONNECTED: nobody takes the connection. Any other fault: waiting does not help, or took
@@ -108,7 +119,14 @@ natsStatus connect_first(natsConnection** connection, natsOptions* options,
 }  // namespace
 
 Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& options, OnChange on_change) {
-    std::unique_ptr<Connection> self{new Connection};
+    if (!is_inbox_prefix(options.inbox_prefix)) {
+        return tl::unexpected(Error{
+            NATS_INVALID_ARG, static_cast<jsErrCode>(0),
+            "NATS_INBOX_PREFIX: expected tokens of A-Z, a-z, 0-9, '_' and '-' with dots between them, such "
+            "as _INBOX_probe-1, found '" +
+                options.inbox_prefix + "'"});
+    }
+    std::unique_ptr<Connection> self{new Connection{options.inbox_prefix}};
     self->on_change_ = std::move(on_change);
     self->url_for_log_ = without_secrets(options.url);
     const auto urls = parse_server_urls(options.url);
@@ -158,6 +176,7 @@ Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& optio
     if (std::ranges::any_of(*urls, [](const std::string& url) { return url.starts_with("tls://"); })) {
         set("TLS", natsOptions_SetSecure(raw, true));
     }
+    set("NATS_INBOX_PREFIX", natsOptions_SetCustomInboxPrefix(raw, options.inbox_prefix.c_str()));
     set("ping interval", natsOptions_SetPingInterval(raw, kPingIntervalMs));
     set("pings out", natsOptions_SetMaxPingsOut(raw, kMaxPingsOut));
     set("timeout", natsOptions_SetTimeout(raw, kConnectTimeoutMs));
@@ -279,6 +298,16 @@ Result<void> Connection::publish(const std::string& subject, std::string_view pa
                                                 static_cast<int>(payload.size()));
     if (s != NATS_OK) return tl::unexpected(make_error("publish on " + subject, s));
     return {};
+}
+
+std::string Connection::new_inbox() const {
+    natsInbox* raw = nullptr;
+    // Fails for want of memory alone.
+    if (natsInbox_Create(&raw) != NATS_OK) throw std::bad_alloc{};
+    // nats.c gives no access to those that it makes with the connection's prefix.
+    std::string inbox = inbox_prefix_ + (raw + kInboxPrefix.size());
+    natsInbox_Destroy(raw);
+    return inbox;
 }
 
 Result<void> Connection::flush(std::chrono::milliseconds timeout) {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace pgpulse::nats {
 
@@ -27,6 +28,9 @@ struct ConnectOptions {
     std::string certificate_file;
     std::string key_file;
     std::string ca_file;
+    /// What the subjects of all answers begin with: tokens of A-Z, a-z, 0-9, '_' and '-', separated by dots. A user whose
+    /// right to subscribe ends there reads nobody else's answers.
+    std::string inbox_prefix{kInboxPrefix};
     std::string client_name;  // shown by the server's connection list
     /// One thread of the process delivers the messages of all subscriptions, in the order in which they came, rather
     /// than one for each.
@@ -46,7 +50,7 @@ class Connection {
     /// when it is lost.
     using OnChange = std::function<void(bool connected)>;
 
-    /// Error: options that waiting does not mend (a malformed URL, an unreadable credentials file,
+    /// Error: options that waiting does not mend (a malformed URL or inbox prefix, an unreadable credentials file,
     /// credentials the server refuses). A server that is away is not an error. Blocks while a server takes
     /// the connection and does not answer, until `first_handshake_patience` is over or SIGTERM or SIGINT,
     /// blocked, is waiting to be taken; then it is an error.
@@ -73,6 +77,10 @@ class Connection {
     /// Publishes on core NATS. Buffered; may block for about two seconds when the server is frozen.
     Result<void> publish(const std::string& subject, std::string_view payload);
 
+    /// A new subject below the connection's prefix.
+    [[nodiscard]] std::string new_inbox() const;
+    [[nodiscard]] const std::string& inbox_prefix() const { return inbox_prefix_; }
+
     /// Sends what is buffered and waits for the server to have it; at most `timeout`.
     Result<void> flush(std::chrono::milliseconds timeout);
 
@@ -82,7 +90,8 @@ class Connection {
     [[nodiscard]] const std::shared_ptr<RetiredSubscriptions>& retired() const { return retired_; }
 
   private:
-    Connection() = default;
+    explicit Connection(std::string inbox_prefix)
+        : inbox_prefix_(std::move(inbox_prefix)), missing_rights_(inbox_prefix_) {}
 
     static void on_connected(natsConnection*, void* self);
     static void on_disconnected(natsConnection*, void* self);
@@ -95,7 +104,8 @@ class Connection {
     std::atomic<std::uint64_t> times_established_{0};
     std::atomic<bool> closing_{false};
     std::atomic<bool> closed_{false};
-    std::string url_for_log_;           // without a password
+    std::string url_for_log_;  // without a password
+    const std::string inbox_prefix_;
     MissingRightLines missing_rights_;  // of nats.c's thread
     ConnectionHandle handle_;
     std::shared_ptr<RetiredSubscriptions> retired_ = std::make_shared<RetiredSubscriptions>();

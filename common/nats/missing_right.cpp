@@ -29,15 +29,19 @@ std::optional<MissingRight> parse_permissions_violation(std::string_view text) {
     return std::nullopt;
 }
 
-std::string subject_to_grant(const MissingRight& missing) {
+std::string subject_to_grant(const MissingRight& missing, std::string_view inbox_prefix) {
     const std::string& subject = missing.subject;
+    const std::string inbox = std::string{inbox_prefix} + '.';
+    if (subject.starts_with(inbox)) {
+        const std::string echo = inbox + "pgpulse.";
+        return (subject.starts_with(echo) ? echo : inbox) + '>';
+    }
     if (const auto ping = contract::parse_ping_subject(subject))
         return "health.ping.*." + std::string{ping->worker} + ".>";
     if (contract::parse_check_subject(subject)) return std::string{contract::kAllChecks};
     if (contract::parse_history_subject(subject)) return std::string{contract::kAllHistory};
-    // So many tokens name what the rest is a part of: an inbox, a bucket, a stream in `$JS.API`.
+    // So many tokens name what the rest is a part of: a bucket, a stream in `$JS.API`.
     std::size_t tokens = 0;
-    if (subject.starts_with("_INBOX.")) tokens = subject.starts_with("_INBOX.pgpulse.") ? 2 : 1;
     // A member's key is its own, the other buckets have one for each target.
     if (subject.starts_with("$KV.") && !subject.starts_with("$KV." + std::string{contract::kMembersBucket}))
         tokens = 2;
@@ -54,7 +58,8 @@ std::string subject_to_grant(const MissingRight& missing) {
 
 std::optional<std::string> MissingRightLines::line(const MissingRight& missing,
                                                    std::chrono::steady_clock::time_point now) {
-    std::string right = std::string{verb(missing.kind)} + " '" + subject_to_grant(missing) + "'";
+    std::string right =
+        std::string{verb(missing.kind)} + " '" + subject_to_grant(missing, inbox_prefix_) + "'";
     const std::string key = said_.contains(right) || said_.size() < kMostRights ? right : std::string{};
     const auto [place, first] = said_.try_emplace(key, Said{now});
     Said& said = place->second;

@@ -17,15 +17,6 @@ constexpr std::int64_t kIdleHeartbeatNs = 1'000'000'000;
 constexpr milliseconds kSilence{3500};
 constexpr std::int64_t kSliceMs = 50;
 
-Result<std::string> new_inbox() {
-    natsInbox* raw = nullptr;
-    if (const natsStatus s = natsInbox_Create(&raw); s != NATS_OK)
-        return tl::unexpected(make_error("inbox", s));
-    std::string inbox{raw};
-    natsInbox_Destroy(raw);
-    return inbox;
-}
-
 Result<SubscriptionHandle> subscribe(Connection& connection, const std::string& subject) {
     natsSubscription* raw = nullptr;
     const natsStatus s = natsConnection_SubscribeSync(&raw, connection.handle(), subject.c_str());
@@ -66,23 +57,21 @@ Error refused(const std::string& stream, const std::string& why) {
 Result<std::unique_ptr<StreamReader>> StreamReader::open(Connection& connection, const std::string& stream,
                                                          const Start& start,
                                                          const std::function<bool()>& go_on) {
-    const auto answer_to = new_inbox();
-    if (!answer_to) return tl::unexpected(answer_to.error());
-    const auto deliver_to = new_inbox();
-    if (!deliver_to) return tl::unexpected(deliver_to.error());
+    const std::string answer_to = connection.new_inbox();
+    const std::string deliver_to = connection.new_inbox();
     std::unique_ptr<StreamReader> self{new StreamReader{connection}};
-    auto answers = subscribe(connection, *answer_to);
+    auto answers = subscribe(connection, answer_to);
     if (!answers) return tl::unexpected(answers.error());
     self->answers_ = std::move(*answers);
-    auto delivered = subscribe(connection, *deliver_to);
+    auto delivered = subscribe(connection, deliver_to);
     if (!delivered) return tl::unexpected(delivered.error());
     self->delivered_ = std::move(*delivered);
 
     const std::string subject = "$JS.API.CONSUMER.CREATE." + stream;
-    const std::string request = consumer_request(stream, start, *deliver_to);
+    const std::string request = consumer_request(stream, start, deliver_to);
     const natsStatus s =
-        natsConnection_PublishRequest(connection.handle(), subject.c_str(), answer_to->c_str(),
-                                      request.data(), static_cast<int>(request.size()));
+        natsConnection_PublishRequest(connection.handle(), subject.c_str(), answer_to.c_str(), request.data(),
+                                      static_cast<int>(request.size()));
     if (s != NATS_OK) return tl::unexpected(make_error("read stream '" + stream + "'", s));
     const auto message = self->answer(stream, start.patience, go_on);
     if (!message) return tl::unexpected(message.error());

@@ -267,6 +267,8 @@ std::optional<std::string> read_nats_environment(nats::ConnectOptions& options) 
     options.certificate_file = environment("NATS_CERT");
     options.key_file = environment("NATS_KEY");
     options.ca_file = environment("NATS_CA");
+    if (const std::string prefix = environment("NATS_INBOX_PREFIX"); !prefix.empty())
+        options.inbox_prefix = prefix;
     for (const auto& [variable, secret] :
          {std::pair{"NATS_PASSWORD_FILE", &options.password}, std::pair{"NATS_TOKEN_FILE", &options.token}}) {
         const std::string file = environment(variable);

@@ -66,7 +66,7 @@ struct CommonOptions {
 std::string unexpected_argument(const std::vector<std::string>& left);
 
 /// Fills what a secret or a rarely used setting has in the environment: NATS_USER, NATS_PASSWORD, NATS_TOKEN,
-/// NATS_CREDS, NATS_NKEY, NATS_CERT, NATS_KEY, NATS_CA; NATS_PASSWORD_FILE and NATS_TOKEN_FILE, which go first, name files
+/// NATS_CREDS, NATS_NKEY, NATS_CERT, NATS_KEY, NATS_CA, NATS_INBOX_PREFIX; NATS_PASSWORD_FILE and NATS_TOKEN_FILE, which go first, name files
 /// that hold the secret alone. Empty, or what is at fault as one line without the secret.
 [[nodiscard]] std::optional<std::string> read_nats_environment(nats::ConnectOptions& options);
 

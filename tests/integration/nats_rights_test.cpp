@@ -23,8 +23,8 @@
 #include <regex>
 #include <sstream>
 
-// The daemons beside a nats-server that restricts its users: with the rights that docs/nats-rights.md lists, and
-// with one of them missing.
+// The daemons beside a nats-server that restricts its users: with the rights of deploy/nats/users.conf, and with one of
+// them missing.
 namespace pgpulse {
 namespace {
 
@@ -36,33 +36,33 @@ using testing::Not;
 constexpr const char* kNatsSecret = "a-secret-of-a-test";
 constexpr int kRightsTargets = 20;
 
-/// The block of the page, with passwords, and with a user for the test who may do everything.
-std::string rights_of_the_page() {
-    std::ifstream file{std::filesystem::path{support::source_folder()} / "docs" / "nats-rights.md"};
-    const std::string page{std::istreambuf_iterator<char>{file}, {}};
-    const std::string fence = "\n```\n";
-    const auto from = page.find(fence + "authorization {");
-    if (from == std::string::npos) throw std::runtime_error("no block of rights in docs/nats-rights.md");
-    const auto begin = from + fence.size();
-    std::string block = page.substr(begin, page.find(fence, begin) - begin);
+/// deploy/nats/users.conf with passwords, and with a user for the test who may do everything.
+std::string rights_of_the_file() {
+    const auto path = std::filesystem::path{support::source_folder()} / "deploy" / "nats" / "users.conf";
+    std::ifstream file{path};
+    std::string block{std::istreambuf_iterator<char>{file}, {}};
     block = std::regex_replace(block, std::regex{R"(\$\w+_PASSWORD)"}, std::string{'"'} + kNatsSecret + '"');
     const std::string users = "users: [\n";
-    block.insert(block.find(users) + users.size(),
+    const auto at = block.find(users);
+    if (at == std::string::npos) throw std::runtime_error("no users in " + path.string());
+    block.insert(at + users.size(),
                  std::string{"    { user: \"test\", password: \""} + kNatsSecret + "\" }\n");
     return block;
 }
 
 /// The block without one line of the probe's part, or without one subject of such a line.
 std::string without(std::string block, const std::string& text) {
-    const auto probe = block.find("probe-w1");
+    const auto probe = block.find("\"probe-w1\"");
     const auto at = block.find(text, probe);
-    const auto end = block.find("aggregator-a1", probe);
+    const auto end = block.find("\"aggregator-a1\"", probe);
     if (at == std::string::npos || at > end) throw std::runtime_error(text + " is no right of the probe");
     return block.erase(at, text.size());
 }
 
 support::ProcessOptions as(const std::string& user) {
-    return {.environment = {{"NATS_USER", user}, {"NATS_PASSWORD", kNatsSecret}}};
+    return {.environment = {{"NATS_USER", user},
+                            {"NATS_PASSWORD", kNatsSecret},
+                            {"NATS_INBOX_PREFIX", "_INBOX_" + user}}};
 }
 
 std::unique_ptr<nats::Connection> connect_as_test(const support::NatsServer& server) {
@@ -121,7 +121,7 @@ class NatsRights : public testing::Test {
 
     /// The probe with all its rights but one, with targets to ping.
     void start_probe_without(const std::string& right) {
-        start_server(without(rights_of_the_page(), right));
+        start_server(without(rights_of_the_file(), right));
         make_buckets();
         define_dead();
         start_probe();
@@ -132,8 +132,8 @@ class NatsRights : public testing::Test {
     }
 };
 
-TEST_F(NatsRights, OfThePageAreEnoughForEveryDaemon) {
-    start_server(rights_of_the_page());
+TEST_F(NatsRights, OfTheFileAreEnoughForEveryDaemon) {
+    start_server(rights_of_the_file());
     const support::ConsulAgent consul;
     Daemon aggregator{"pgpulse-aggregator", "a1", {"--nats", server->url()}, as("aggregator-a1")};
     // It alone may create the buckets.

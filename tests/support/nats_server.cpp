@@ -14,10 +14,7 @@
 #include <stdexcept>
 
 namespace pgpulse::support {
-namespace {
-
-/// The line with which a NATS server greets every client, or "" when none came within a second.
-std::string greeting(std::uint16_t port) {
+std::string nats_greeting(std::uint16_t port) {
     const FileDescriptor socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -40,8 +37,6 @@ std::string greeting(std::uint16_t port) {
     return line;
 }
 
-}  // namespace
-
 NatsServer::NatsServer(const NatsServerOptions& options)
     : port_(options.port != 0 ? options.port : free_port()) {
     std::ofstream config{folder_ / "nats.conf"};
@@ -61,7 +56,7 @@ void NatsServer::start() {
         ProcessOptions{.working_directory = folder_.path(), .log_file = folder_ / "nats.log"});
     // JetStream has read its streams back before the server opens its port and says so in its greeting.
     wait_ready(*process_, "nats-server", [this] {
-        const auto line = greeting(port_);
+        const auto line = nats_greeting(port_);
         return line.starts_with("INFO ") && line.find("\"jetstream\":true") != std::string::npos;
     });
 }

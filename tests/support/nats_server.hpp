@@ -10,6 +10,9 @@
 
 namespace pgpulse::support {
 
+/// The line with which a NATS server at 127.0.0.1 greets every client, or "" when none came within a second.
+std::string nats_greeting(std::uint16_t port);
+
 struct NatsServerOptions {
     /// 0: a free one.
     std::uint16_t port = 0;

@@ -49,6 +49,17 @@ TEST(MissingRight, NamesTheSubjectThatCoversAllOfItsKind) {
     EXPECT_EQ(granted("orders.new"), "orders.new");
 }
 
+TEST(MissingRight, NamesTheInboxOfAUserThatHasItsOwn) {
+    EXPECT_EQ(subject_to_grant({Kind::subscribe, "_INBOX_w1.abc.*"}, "_INBOX_w1"), "_INBOX_w1.>");
+    EXPECT_EQ(subject_to_grant({Kind::publish, "_INBOX_a1.pgpulse.0123"}, "_INBOX_a1"),
+              "_INBOX_a1.pgpulse.>");
+    // The prefix is not the user's.
+    EXPECT_EQ(subject_to_grant({Kind::subscribe, "_INBOX.abc"}, "_INBOX_w1"), "_INBOX.abc");
+    MissingRightLines lines{"_INBOX_w1"};
+    EXPECT_THAT(lines.line({Kind::subscribe, "_INBOX_w1.abc.*"}, {}).value_or(""),
+                HasSubstr("the right to subscribe to '_INBOX_w1.>'"));
+}
+
 TEST(MissingRight, IsSaidWithItsSubjectAndWhatToGrant) {
     MissingRightLines lines;
     EXPECT_EQ(lines.line({Kind::publish, contract::ping_subject("w1", "db1")}, {}),

@@ -269,6 +269,7 @@ TEST_F(CommonOptionsTest, ReadNatsVariables) {
     const Variable cert{"NATS_CERT", "/cert"};
     const Variable key{"NATS_KEY", "/key"};
     const Variable ca{"NATS_CA", "/ca"};
+    const Variable inbox{"NATS_INBOX_PREFIX", "_INBOX_u"};
     const Result result = finish({});
     EXPECT_EQ(result.options.nats.url, "nats://10.0.0.1:4222");
     EXPECT_EQ(result.options.nats.user, "u");
@@ -279,6 +280,7 @@ TEST_F(CommonOptionsTest, ReadNatsVariables) {
     EXPECT_EQ(result.options.nats.certificate_file, "/cert");
     EXPECT_EQ(result.options.nats.key_file, "/key");
     EXPECT_EQ(result.options.nats.ca_file, "/ca");
+    EXPECT_EQ(result.options.nats.inbox_prefix, "_INBOX_u");
 }
 
 TEST_F(CommonOptionsTest, ReadSecretsOfNatsFromFiles) {
