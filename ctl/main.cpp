@@ -3,6 +3,7 @@
 #include "ctl/history.hpp"
 #include "ctl/members.hpp"
 #include "ctl/options.hpp"
+#include "ctl/replicate.hpp"
 #include "ctl/status.hpp"
 #include "ctl/watch.hpp"
 
@@ -11,7 +12,7 @@ int main(int argc, char** argv) {
     const auto options = ctl::read_options(argc, argv);
     if (!options) return options.error();
     // Standard output belongs to the answer; standard error to what an operator must know.
-    runtime::set_up_logging("pgpulse", "warn", "text");
+    runtime::set_up_logging("pgpulse", options->command == ctl::Command::replicate ? "info" : "warn", "text");
     switch (options->command) {
         case ctl::Command::status:
             return ctl::run_status(*options);
@@ -31,5 +32,7 @@ int main(int argc, char** argv) {
             return ctl::run_maintenance(*options);
         case ctl::Command::history:
             return ctl::run_history(*options);
+        case ctl::Command::replicate:
+            return ctl::run_replicate(*options);
     }
 }

@@ -3,6 +3,7 @@
 #include "common/contract/names.hpp"
 #include "common/nats/server_url.hpp"
 #include "common/runtime/clock.hpp"
+#include "common/runtime/http_endpoint.hpp"
 #include "common/runtime/options.hpp"
 
 #include <CLI/CLI.hpp>
@@ -94,6 +95,19 @@ constexpr const char* kHistoryHelp =
     "Examples:\n"
     "  pgpulse history orders-db --since 7d\n"
     "  pgpulse history orders-db --json | jq -c '[.stored_at, .state.state, .state.reason]'";
+
+constexpr const char* kReplicateHelp =
+    "Runs until SIGINT or SIGTERM. --nats is the site's own server, a leaf node of the hub's with JetStream "
+    "in "
+    "a domain of\n"
+    "its own: applications at the site read the bucket `health` there, also while the link is down. Two at "
+    "once are\n"
+    "harmless. /metrics: pgpulse_replicate_copied_total, pgpulse_replicate_behind. /readyz: 200 while the "
+    "copy "
+    "is up to date.\n"
+    "Exit code: 0 told to end, 2 wrong usage, 3 the server refuses.\n"
+    "Examples:\n"
+    "  pgpulse replicate --nats tls://localhost:4222 --from-domain hub --http 127.0.0.1:9190";
 
 constexpr const char* kHelp =
     "Examples:\n"
@@ -187,6 +201,17 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
     add_timeout(history);
     history->footer(kHistoryHelp);
 
+    CLI::App* replicate =
+        app.add_subcommand("replicate", "Keep a copy of the bucket `health` at a site of its own");
+    replicate->fallthrough();
+    replicate
+        ->add_option("--from-domain", options.from_domain,
+                     "The JetStream domain of the bucket that is copied [hub]")
+        ->type_name("DOMAIN");
+    replicate->add_option("--http", options.http, "Serve /metrics, /healthz and /readyz here")
+        ->type_name("ADDR:PORT");
+    replicate->footer(kReplicateHelp);
+
     CLI::App* apply = app.add_subcommand("apply", "Have these targets observed as files say");
     apply->fallthrough();
     apply
@@ -261,6 +286,7 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
                       : validate->parsed()    ? Command::validate
                       : maintenance->parsed() ? Command::maintenance
                       : history->parsed()     ? Command::history
+                      : replicate->parsed()   ? Command::replicate
                                               : Command::status;
     options.maintenance_on = on->parsed();
     if (!span.empty()) {
@@ -283,6 +309,14 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
         if (!options.maintenance_until)
             return tl::unexpected(
                 fault("--until: expected a time such as 2026-01-02T06:00:00Z, found '" + until + "'"));
+    }
+    if (!contract::is_member_id(options.from_domain)) {
+        return tl::unexpected(fault("--from-domain: expected 1 to 63 of A-Z, a-z, 0-9, '_' and '-', found '" +
+                                    options.from_domain + "'"));
+    }
+    if (!options.http.empty()) {
+        if (const auto where = runtime::parse_host_port(options.http); !where)
+            return tl::unexpected(fault("--http: " + where.error()));
     }
     if (options.maintenance_reason.size() > kLongestReason)
         return tl::unexpected(

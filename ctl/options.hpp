@@ -13,7 +13,7 @@
 
 namespace pgpulse::ctl {
 
-enum class Command { status, watch, members, apply, get, remove, validate, maintenance, history };
+enum class Command { status, watch, members, apply, get, remove, validate, maintenance, history, replicate };
 
 /// What the operator typed. NATS is found as the daemons find it: --nats, then NATS_URL; secrets and files
 /// come from the other NATS variables alone.
@@ -31,8 +31,10 @@ struct Options {
     std::chrono::seconds maintenance_for{3600};  // where there is no maintenance_until
     std::optional<contract::WallTime> maintenance_until;
     std::string maintenance_reason;
+    std::string from_domain = "hub";  // replicate
+    std::string http;                 // replicate: ADDR:PORT, empty: no endpoint
     std::chrono::milliseconds timeout{
-        5000};  // how long NATS and the buckets may take to answer; not of watch
+        5000};  // how long NATS and the buckets may take to answer; not of watch and replicate
 };
 
 /// "90s", "30m", "1h30m", "2d": whole numbers with a unit each, up to a year together. Nullopt: it is none.

@@ -11,10 +11,12 @@ contract::WallTime wall_time(std::int64_t nanoseconds) {
 
 }  // namespace
 
-Result<StreamFacts> look_at_stream(Connection& connection, const std::string& stream) {
+Result<StreamFacts> look_at_stream(Connection& connection, const std::string& stream,
+                                   const std::string& domain) {
     jsOptions options;
     jsOptions_Init(&options);
     options.Wait = kFactsTimeoutMs;
+    if (!domain.empty()) options.Domain = domain.c_str();
     jsCtx* raw = nullptr;
     const natsStatus s = natsConnection_JetStream(&raw, connection.handle(), &options);
     if (s != NATS_OK) return tl::unexpected(make_error("JetStream", s));

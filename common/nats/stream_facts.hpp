@@ -19,7 +19,9 @@ struct StreamFacts {
     int replicas = 1;
 };
 
-/// Looks at any stream. Status NATS_NOT_FOUND: there is none. Blocks for a second at most.
-Result<StreamFacts> look_at_stream(Connection& connection, const std::string& stream);
+/// Looks at any stream. `domain`: the JetStream domain that it is in; empty: the connection's own. Status NATS_NOT_FOUND:
+/// there is none. Blocks for a second at most.
+Result<StreamFacts> look_at_stream(Connection& connection, const std::string& stream,
+                                   const std::string& domain = {});
 
 }  // namespace pgpulse::nats

@@ -65,6 +65,7 @@ const std::vector<std::string> kPure{
     "consul-bridge/webhook/event",
     "consul-bridge/webhook/queue",
     "consul-bridge/webhook/url",
+    "ctl/replica_copy",
     "probe/address_order",
     "probe/assignment",
     "probe/doubt",
