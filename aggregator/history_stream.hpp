@@ -2,13 +2,12 @@
 
 #include "aggregator/history_copy.hpp"
 #include "common/nats/connection.hpp"
+#include "common/nats/placed_writer.hpp"
 #include "common/nats/stream_facts.hpp"
 
 #include <chrono>
-#include <cstdint>
-#include <functional>
 #include <memory>
-#include <string>
+#include <utility>
 
 namespace pgpulse::aggregator {
 
@@ -19,43 +18,29 @@ struct HistoryConfig {
     int replicas = 1;  // 1 to 5
 };
 
-/// What became of a message that was published.
-struct HistoryOutcome {
-    bool stored = false;  // or was there already
-    bool duplicate = false;
-    std::uint64_t expected_last = 0;  // as it was published
-    std::uint64_t sequence = 0;       // of `stored`: where it stands
-    std::string text;                 // of not `stored`: why, for a log
-};
+using HistoryOutcome = nats::PlacedOutcome;
 
 /// The stream `HEALTH_TRANSITIONS` as a copier needs it. Of one thread; a call that asks the server blocks for a second
 /// at most.
 class HistoryStream {
   public:
-    using OnOutcome = std::function<void(HistoryOutcome)>;
+    using OnOutcome = nats::PlacedWriter::OnOutcome;
 
-    /// `on_outcome` is called on a thread of nats.c, once for each message that was taken.
+    /// `on_outcome` is called on a thread of nats.c, once for each message that was taken, and not
+    /// after the stream is gone.
     static nats::Result<std::unique_ptr<HistoryStream>> open(nats::Connection& connection,
                                                              OnOutcome on_outcome);
-    HistoryStream(const HistoryStream&) = delete;
-    HistoryStream& operator=(const HistoryStream&) = delete;
-    /// No outcome comes after it returned.
-    ~HistoryStream();
-
     /// Looks at the stream, and creates it where there is none. One that is there stays as it is.
     nats::Result<nats::StreamFacts> ensure(const HistoryConfig& config);
     /// Sends the message; many may be in flight. Error: it could not be sent, and no outcome follows.
     nats::Result<void> publish(const HistoryMessage& message);
 
   private:
-    struct Sink;
-
-    explicit HistoryStream(nats::Connection& connection) : connection_(connection) {}
-    static void on_ack(jsCtx*, natsMsg*, jsPubAck*, jsPubAckErr*, void* sink);
+    HistoryStream(nats::Connection& connection, std::unique_ptr<nats::PlacedWriter> writer)
+        : connection_(connection), writer_(std::move(writer)) {}
 
     nats::Connection& connection_;
-    std::shared_ptr<Sink> sink_;
-    nats::JetStreamHandle js_;
+    std::unique_ptr<nats::PlacedWriter> writer_;
 };
 
 }  // namespace pgpulse::aggregator

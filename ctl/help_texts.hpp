@@ -124,6 +124,19 @@ inline constexpr const char* kDoctorHelp =
     "  pgpulse doctor\n"
     "  pgpulse doctor --json | jq 'select(.grade != \"ok\")'";
 
+inline constexpr const char* kReplicateHelp =
+    "Runs until SIGINT or SIGTERM. --nats is the site's own server, a leaf node of the hub's with JetStream "
+    "in "
+    "a domain of\n"
+    "its own: applications at the site read the bucket `health` there, also while the link is down. Two at "
+    "once are\n"
+    "harmless. /metrics: pgpulse_replicate_copied_total, pgpulse_replicate_behind. /readyz: 200 while the "
+    "copy "
+    "is up to date.\n"
+    "Exit code: 0 told to end, 2 wrong usage, 3 the server refuses.\n"
+    "Examples:\n"
+    "  pgpulse replicate --nats tls://localhost:4222 --from-domain hub --http 127.0.0.1:9190";
+
 inline constexpr const char* kHelp =
     "Examples:\n"
     "  pgpulse status                               the state of every target\n"

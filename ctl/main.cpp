@@ -6,6 +6,7 @@
 #include "ctl/members.hpp"
 #include "ctl/one_ping.hpp"
 #include "ctl/options.hpp"
+#include "ctl/replicate.hpp"
 #include "ctl/status.hpp"
 #include "ctl/watch.hpp"
 
@@ -14,7 +15,7 @@ int main(int argc, char** argv) {
     const auto options = ctl::read_options(argc, argv);
     if (!options) return options.error();
     // Standard output belongs to the answer; standard error to what an operator must know.
-    runtime::set_up_logging("pgpulse", "warn", "text");
+    runtime::set_up_logging("pgpulse", options->command == ctl::Command::replicate ? "info" : "warn", "text");
     switch (options->command) {
         case ctl::Command::status:
             return ctl::run_status(*options);
@@ -42,5 +43,7 @@ int main(int argc, char** argv) {
             return ctl::run_ping(*options);
         case ctl::Command::doctor:
             return ctl::run_doctor(*options);
+        case ctl::Command::replicate:
+            return ctl::run_replicate(*options);
     }
 }

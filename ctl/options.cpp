@@ -3,6 +3,7 @@
 #include "common/contract/names.hpp"
 #include "common/nats/server_url.hpp"
 #include "common/runtime/clock.hpp"
+#include "common/runtime/http_endpoint.hpp"
 #include "common/runtime/options.hpp"
 #include "ctl/help_texts.hpp"
 
@@ -146,6 +147,17 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
     add_timeout(history);
     history->footer(kHistoryHelp);
 
+    CLI::App* replicate =
+        app.add_subcommand("replicate", "Keep a copy of the bucket `health` at a site of its own");
+    replicate->fallthrough();
+    replicate
+        ->add_option("--from-domain", options.from_domain,
+                     "The JetStream domain of the bucket that is copied [hub]")
+        ->type_name("DOMAIN");
+    replicate->add_option("--http", options.http, "Serve /metrics, /healthz and /readyz here")
+        ->type_name("ADDR:PORT");
+    replicate->footer(kReplicateHelp);
+
     CLI::App* apply = app.add_subcommand("apply", "Have these targets observed as files say");
     apply->fallthrough();
     apply
@@ -224,6 +236,7 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
                       : check->parsed()       ? Command::check
                       : ping->parsed()        ? Command::ping
                       : doctor->parsed()      ? Command::doctor
+                      : replicate->parsed()   ? Command::replicate
                                               : Command::status;
     options.maintenance_on = on->parsed();
     for (const std::string& word : states) {
@@ -252,6 +265,14 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
         if (!options.maintenance_until)
             return tl::unexpected(
                 fault("--until: expected a time such as 2026-01-02T06:00:00Z, found '" + until + "'"));
+    }
+    if (!contract::is_member_id(options.from_domain)) {
+        return tl::unexpected(fault("--from-domain: expected 1 to 63 of A-Z, a-z, 0-9, '_' and '-', found '" +
+                                    options.from_domain + "'"));
+    }
+    if (!options.http.empty()) {
+        if (const auto where = runtime::parse_host_port(options.http); !where)
+            return tl::unexpected(fault("--http: " + where.error()));
     }
     if (options.maintenance_reason.size() > kLongestReason)
         return tl::unexpected(

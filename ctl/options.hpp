@@ -27,7 +27,8 @@ enum class Command {
     explain,
     check,
     ping,
-    doctor
+    doctor,
+    replicate
 };
 
 /// What the operator typed. NATS is found as the daemons find it: --nats, then NATS_URL; secrets and files
@@ -50,8 +51,10 @@ struct Options {
     std::chrono::seconds maintenance_for{3600};  // where there is no maintenance_until
     std::optional<contract::WallTime> maintenance_until;
     std::string maintenance_reason;
+    std::string from_domain = "hub";  // replicate
+    std::string http;                 // replicate: ADDR:PORT, empty: no endpoint
     std::chrono::milliseconds timeout{
-        5000};  // how long NATS and the buckets may take to answer; not of watch
+        5000};  // how long NATS and the buckets may take to answer; not of watch and replicate
 };
 
 /// "90s", "30m", "1h30m", "2d": whole numbers with a unit each, up to a year together. Nullopt: it is none.

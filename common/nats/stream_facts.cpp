@@ -9,10 +9,11 @@ contract::WallTime wall_time(std::int64_t nanoseconds) {
     return contract::WallTime{std::chrono::microseconds{nanoseconds / 1000}};
 }
 
-Result<JetStreamHandle> open_jetstream(Connection& connection) {
+Result<JetStreamHandle> open_jetstream(Connection& connection, const std::string& domain = {}) {
     jsOptions options;
     jsOptions_Init(&options);
     options.Wait = kFactsTimeoutMs;
+    if (!domain.empty()) options.Domain = domain.c_str();
     jsCtx* raw = nullptr;
     const natsStatus s = natsConnection_JetStream(&raw, connection.handle(), &options);
     if (s != NATS_OK) return tl::unexpected(make_error("JetStream", s));
@@ -21,8 +22,9 @@ Result<JetStreamHandle> open_jetstream(Connection& connection) {
 
 }  // namespace
 
-Result<StreamFacts> look_at_stream(Connection& connection, const std::string& stream) {
-    const auto js = open_jetstream(connection);
+Result<StreamFacts> look_at_stream(Connection& connection, const std::string& stream,
+                                   const std::string& domain) {
+    const auto js = open_jetstream(connection, domain);
     if (!js) return tl::unexpected(js.error());
     jsStreamInfo* raw_info = nullptr;
     jsErrCode code = static_cast<jsErrCode>(0);

@@ -33,7 +33,9 @@ struct JetStreamFacts {
 /// at most.
 Result<JetStreamFacts> look_at_jetstream(Connection& connection);
 
-/// Looks at any stream. Status NATS_NOT_FOUND: there is none. Blocks for a second at most.
-Result<StreamFacts> look_at_stream(Connection& connection, const std::string& stream);
+/// Looks at any stream. `domain`: the JetStream domain that it is in; empty: the connection's own. Status NATS_NOT_FOUND:
+/// there is none. Blocks for a second at most.
+Result<StreamFacts> look_at_stream(Connection& connection, const std::string& stream,
+                                   const std::string& domain = {});
 
 }  // namespace pgpulse::nats

@@ -67,7 +67,8 @@ Result<std::unique_ptr<StreamReader>> StreamReader::open(Connection& connection,
     if (!delivered) return tl::unexpected(delivered.error());
     self->delivered_ = std::move(*delivered);
 
-    const std::string subject = "$JS.API.CONSUMER.CREATE." + stream;
+    const std::string domain = start.domain.empty() ? "" : start.domain + '.';
+    const std::string subject = "$JS." + domain + "API.CONSUMER.CREATE." + stream;
     const std::string request = consumer_request(stream, start, deliver_to);
     const natsStatus s =
         natsConnection_PublishRequest(connection.handle(), subject.c_str(), answer_to.c_str(), request.data(),

@@ -28,6 +28,8 @@ class StreamReader {
         std::string last_of_subjects = {};
         /// Without the messages' payloads.
         bool headers_only = false;
+        /// The JetStream domain that the stream is in; empty: the connection's own.
+        std::string domain = {};
         /// How long the server may take to make the consumer. A request may be lost as well.
         std::chrono::milliseconds patience{4000};
     };

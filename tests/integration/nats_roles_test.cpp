@@ -232,8 +232,9 @@ std::vector<std::string> for_nobody_to_publish() {
              {"STREAM.UPDATE.", "STREAM.DELETE.", "STREAM.PURGE.", "STREAM.MSG.DELETE.", "STREAM.SNAPSHOT.",
               "STREAM.RESTORE.", "STREAM.LEADER.STEPDOWN.", "CONSUMER.NAMES.", "CONSUMER.LIST.",
               "CONSUMER.DURABLE.CREATE."}) {
-            subjects.push_back("$JS.API." + request + stream +
-                               (request == "CONSUMER.DURABLE.CREATE." ? ".mine" : ""));
+            std::string& subject = subjects.emplace_back("$JS.API.");
+            subject.append(request).append(stream);
+            if (request == "CONSUMER.DURABLE.CREATE.") subject += ".mine";
         }
     }
     return subjects;

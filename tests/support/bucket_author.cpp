@@ -2,6 +2,7 @@
 
 #include "common/contract/names.hpp"
 #include "common/nats/bucket.hpp"
+#include "tests/support/connect.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <stdexcept>
@@ -17,12 +18,10 @@ void need(natsStatus status, const std::string& what) {
 
 }  // namespace
 
-BucketAuthor::BucketAuthor(const std::string& nats_url) {
-    nats::ConnectOptions options;
-    options.url = nats_url;
-    auto opened = nats::Connection::open(options);
-    if (!opened) throw std::runtime_error(opened.error().text);
-    connection_ = std::move(*opened);
+BucketAuthor::BucketAuthor(const std::string& nats_url) : BucketAuthor(connect(nats_url)) {}
+
+BucketAuthor::BucketAuthor(std::unique_ptr<nats::Connection> connection)
+    : connection_(std::move(connection)) {
     jsCtx* js = nullptr;
     jsOptions js_options;
     jsOptions_Init(&js_options);
@@ -69,6 +68,10 @@ void BucketAuthor::undefine(const std::string& target) {
 
 std::uint64_t BucketAuthor::state(const contract::State& state) {
     return put(std::string{contract::kStateBucket}, state.target, encode(state));
+}
+
+std::uint64_t BucketAuthor::remove_state(const std::string& target) {
+    return publish(std::string{contract::kStateBucket}, target, {}, true);
 }
 
 std::uint64_t BucketAuthor::put(const std::string& bucket, const std::string& key, std::string_view value) {

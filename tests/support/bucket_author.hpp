@@ -17,6 +17,8 @@ namespace pgpulse::support {
 class BucketAuthor {
   public:
     explicit BucketAuthor(const std::string& nats_url);
+    /// As a user who may create both.
+    explicit BucketAuthor(std::unique_ptr<nats::Connection> connection);
 
     /// Makes a bucket that keeps its values. Nothing to do where it is there.
     void make(const std::string& bucket);
@@ -25,6 +27,8 @@ class BucketAuthor {
     void undefine(const std::string& target);
     /// Stores the state; returns its revision.
     std::uint64_t state(const contract::State& state);
+    /// Leaves a delete marker; returns its revision.
+    std::uint64_t remove_state(const std::string& target);
     /// Any value of a key of the bucket; returns its revision.
     std::uint64_t put(const std::string& bucket, const std::string& key, std::string_view value);
     /// Removes the bucket's stream with all it holds and makes a new one.

@@ -92,6 +92,11 @@ void DeployedNats::kill9() {
     process_.reset();
 }
 
+void DeployedNats::wipe_store() {
+    if (process_) throw std::logic_error("wipe_store() while nats-server runs");
+    std::filesystem::remove_all(folder_ / "store");
+}
+
 std::string DeployedNats::url() const { return "tls://localhost:" + std::to_string(port_); }
 
 std::string DeployedNats::log() const {

@@ -31,6 +31,8 @@ class DeployedNats {
     void start();
     /// SIGKILL, and waits for the end.
     void kill9();
+    /// Removes all streams from the disk. Only while it is down.
+    void wipe_store();
 
     [[nodiscard]] Process& process() { return *process_; }
     /// tls://localhost:PORT

@@ -70,6 +70,7 @@ const std::vector<std::string> kPure{
     "ctl/diagnosis",
     "ctl/explanation",
     "ctl/state_filter",
+    "ctl/replica_copy",
     "probe/address_order",
     "probe/assignment",
     "probe/doubt",
