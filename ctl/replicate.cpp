@@ -51,7 +51,8 @@ int run_replicate(const Options& options) {
     if (!options.http.empty()) {
         auto opened = runtime::HttpEndpoint::open(
             options.http, registry,
-            {[] { return true; }, [&replicator] { return replicator.not_ready_because(); }});
+            {[] { return true; }, [&replicator] { return replicator.not_ready_because(); }},
+            "pgpulse_replicate_ready");
         if (!opened) {
             std::cerr << "pgpulse: --http: " << opened.error() << '\n';
             return 2;
