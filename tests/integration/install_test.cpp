@@ -167,8 +167,9 @@ TEST_P(InstalledDaemon, HasTheSecretsInItsUnitThatItsFilesName) {
         for (std::sregex_iterator it{text.begin(), text.end(), named}; it != std::sregex_iterator{}; ++it) {
             ++found;
             const std::string secret = (*it)[1];
-            EXPECT_THAT(unit,
-                        HasSubstr("\nLoadCredential=" + secret + ":pgpulse-" + daemon + "." + secret + "\n"));
+            std::string line = "\nLoadCredential=";
+            line.append(secret).append(":pgpulse-").append(daemon).append(".").append(secret).append("\n");
+            EXPECT_THAT(unit, HasSubstr(line));
         }
     }
     EXPECT_GE(found, 5U);
