@@ -31,7 +31,7 @@ void take_settings(const PQconninfoOption* options, Settings& values) {
     }
 }
 
-std::string setting_of(const Settings& values, std::string_view keyword, std::string otherwise = {}) {
+std::string setting_of(const Settings& values, std::string_view keyword, const std::string& otherwise = {}) {
     const auto found = values.find(keyword);
     return found == values.end() ? otherwise : found->second;
 }
