@@ -16,6 +16,10 @@ foreach(daemon probe aggregator consul-bridge)
     include(\"${PROJECT_SOURCE_DIR}/cmake/install_daemon.cmake\")" COMPONENT ${daemon})
 endforeach()
 
+install(CODE "
+  set(program \"$<TARGET_FILE:pgpulse>\")
+  set(made \"${PROJECT_BINARY_DIR}/installed\")
+  include(\"${PROJECT_SOURCE_DIR}/cmake/install_command.cmake\")" COMPONENT ctl)
 install(FILES README.md DESTINATION share/doc/pgpulse COMPONENT ctl)
 install(DIRECTORY docs/ DESTINATION share/doc/pgpulse/docs COMPONENT ctl FILES_MATCHING PATTERN "*.md")
 install(DIRECTORY deploy/ DESTINATION share/doc/pgpulse/examples COMPONENT ctl

@@ -19,7 +19,13 @@ inline constexpr const char* kStatusHelp =
     "  pgpulse status orders-db > /dev/null || echo 'orders-db is not up'";
 
 inline constexpr const char* kWatchHelp =
-    "Runs until SIGINT or SIGTERM. What happens while NATS cannot be reached is not shown.\n"
+    "On a terminal the table of all targets as it changes, those that are not up first; q ends it, the "
+    "arrows and "
+    "the\n"
+    "page keys scroll. Into a pipe, or with --lines or --json, a line for each transition, until SIGINT or "
+    "SIGTERM; "
+    "what\n"
+    "happens while NATS cannot be reached is not shown there.\n"
     "Examples:\n"
     "  pgpulse watch\n"
     "  pgpulse watch --json | jq -c '[.subject, .state.state, .state.reason]'";
@@ -59,14 +65,16 @@ inline constexpr const char* kDeleteHelp =
     "  pgpulse delete orders-db";
 
 inline constexpr const char* kValidateHelp =
-    "Needs no NATS. Exit code: 0 all are good, 2 otherwise.\n"
+    "Needs no NATS.\n"
+    "Exit code: 0 all are good, 2 otherwise.\n"
     "Examples:\n"
     "  pgpulse validate targets.json";
 
 inline constexpr const char* kMaintenanceHelp =
     "A target under maintenance is pinged and told of as before; its state says so, and Consul keeps it out "
     "of DNS.\n"
-    "It ends by itself. Exit code: 0 done, 1 a target has no definition, 2 wrong usage, 3 NATS or the bucket "
+    "It ends by itself.\n"
+    "Exit code: 0 done, 1 a target has no definition, 2 wrong usage, 3 NATS or the bucket "
     "cannot be\n"
     "reached.\n"
     "Examples:\n"
@@ -137,10 +145,22 @@ inline constexpr const char* kReplicateHelp =
     "Examples:\n"
     "  pgpulse replicate --nats tls://localhost:4222 --from-domain hub --http 127.0.0.1:9190";
 
+inline constexpr const char* kCompletionHelp =
+    "It completes commands, options, states and, where NATS answers within a second, the names of targets.\n"
+    "Examples:\n"
+    "  source <(pgpulse completion bash)\n"
+    "  pgpulse completion zsh > \"${fpath[1]}/_pgpulse\"\n"
+    "  pgpulse completion fish > ~/.config/fish/completions/pgpulse.fish";
+
+inline constexpr const char* kManHelp =
+    "The installed pages are these.\n"
+    "Examples:\n"
+    "  pgpulse man status | man -l -";
+
 inline constexpr const char* kHelp =
     "Examples:\n"
     "  pgpulse status                               the state of every target\n"
-    "  pgpulse watch                                every transition as it happens\n"
+    "  pgpulse watch                                the table as it changes, or a line for each transition\n"
     "  pgpulse members                              which programs run, and who observes how much\n"
     "  pgpulse explain orders-db                    why its state is what it is\n"
     "  pgpulse history orders-db                    how it went\n"

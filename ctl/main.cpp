@@ -8,6 +8,7 @@
 #include "ctl/options.hpp"
 #include "ctl/replicate.hpp"
 #include "ctl/status.hpp"
+#include "ctl/target_names.hpp"
 #include "ctl/watch.hpp"
 
 int main(int argc, char** argv) {
@@ -45,5 +46,7 @@ int main(int argc, char** argv) {
             return ctl::run_doctor(*options);
         case ctl::Command::replicate:
             return ctl::run_replicate(*options);
+        case ctl::Command::complete:
+            return ctl::run_complete(*options);
     }
 }

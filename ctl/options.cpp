@@ -5,7 +5,9 @@
 #include "common/runtime/clock.hpp"
 #include "common/runtime/http_endpoint.hpp"
 #include "common/runtime/options.hpp"
+#include "ctl/completion.hpp"
 #include "ctl/help_texts.hpp"
+#include "ctl/man_page.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -13,6 +15,7 @@
 #include <array>
 #include <charconv>
 #include <cstdint>
+#include <cstdlib>
 #include <iostream>
 
 namespace pgpulse::ctl {
@@ -20,7 +23,8 @@ namespace {
 
 constexpr double kLeastTimeoutS = 0.1;
 constexpr double kLargestTimeoutS = 3600;
-constexpr std::size_t kLongestReason = 512;  // of a value of Consul's meta
+constexpr std::chrono::milliseconds kCompletionTimeout{1000};  // whoever pressed the key waits for it
+constexpr std::size_t kLongestReason = 512;                    // of a value of Consul's meta
 
 int fault(std::string line) {
     std::ranges::replace(line, '\n', ' ');
@@ -80,9 +84,10 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
     add_timeout(status);
     status->footer(kStatusHelp);
 
-    CLI::App* watch = app.add_subcommand("watch", "Print every transition as it happens");
+    CLI::App* watch = app.add_subcommand("watch", "Show every transition as it happens");
     watch->fallthrough();
     watch->add_flag("--json", options.json, "One JSON object a line for each transition");
+    watch->add_flag("--lines", options.lines, "A line for each transition on a terminal as well");
     watch->footer(kWatchHelp);
 
     CLI::App* members = app.add_subcommand("members", "Print which programs run, and who observes how much");
@@ -210,6 +215,37 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
     off->add_option("TARGET", options.targets, "These targets")->type_name("")->required();
     add_timeout(off);
 
+    std::string shell;
+    CLI::App* completion =
+        app.add_subcommand("completion", "Print what makes a shell complete pgpulse's words");
+    completion->add_option("SHELL", shell, "bash, zsh or fish")->type_name("")->required();
+    completion->footer(kCompletionHelp);
+
+    std::string page;
+    CLI::App* man = app.add_subcommand("man", "Print a manual page");
+    man->add_option("COMMAND", page, "Of this command [pgpulse itself]")->type_name("");
+    man->footer(kManHelp);
+
+    // What the scripts of `completion` ask: pgpulse complete -- WORD...
+    if (argc > 2 && std::string_view{argv[1]} == "complete" && std::string_view{argv[2]} == "--") {
+        const std::vector<std::string> typed(argv + 3, argv + argc);
+        const Completion found = complete(app, typed);
+        for (const std::string& word : found.words) std::cout << word << '\n';
+        if (!found.targets) return tl::unexpected(0);
+        options.command = Command::complete;
+        options.completed = typed.empty() ? "" : typed.back();
+        for (std::size_t i = 0; i + 1 < typed.size(); ++i) {
+            if (typed[i] == "--nats") options.nats.url = typed[i + 1];
+        }
+        if (const char* url = std::getenv("NATS_URL");
+            url != nullptr && options.nats.url == Options{}.nats.url)
+            options.nats.url = url;
+        if (runtime::read_nats_environment(options.nats)) return tl::unexpected(0);
+        options.nats.client_name = "pgpulse";
+        options.timeout = options.nats.first_handshake_patience = kCompletionTimeout;
+        return options;
+    }
+
     // CLI11 would only say that a command is required.
     const auto is_named = [argv](const CLI::App* command) { return command->get_name() == argv[1]; };
     if (argc > 1 && *argv[1] != '-' && app.get_subcommands(is_named).empty())
@@ -222,6 +258,20 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
         return tl::unexpected(fault(runtime::unexpected_argument(app.remaining(true))));
     } catch (const CLI::ParseError& error) {
         return tl::unexpected(fault(error.what()));
+    }
+
+    if (completion->parsed()) {
+        const auto script = completion_script(shell);
+        if (!script) return tl::unexpected(fault("SHELL: expected bash, zsh or fish, found '" + shell + "'"));
+        std::cout << *script;
+        return tl::unexpected(0);
+    }
+    if (man->parsed()) {
+        const auto text = man_page(app, page, runtime::program_version());
+        if (!text)
+            return tl::unexpected(fault("COMMAND: expected a command of pgpulse, found '" + page + "'"));
+        std::cout << *text;
+        return tl::unexpected(0);
     }
 
     options.command = watch->parsed()         ? Command::watch

@@ -28,7 +28,8 @@ enum class Command {
     check,
     ping,
     doctor,
-    replicate
+    replicate,
+    complete
 };
 
 /// What the operator typed. NATS is found as the daemons find it: --nats, then NATS_URL; secrets and files
@@ -37,6 +38,7 @@ struct Options {
     Command command = Command::status;
     nats::ConnectOptions nats;
     bool json = false;
+    bool lines = false;  // watch: no full screen
     std::vector<std::string>
         targets;  // status, get: only these; empty: all. delete, maintenance: these. history, explain, check: one
     std::vector<contract::Health> states;     // status: only targets in one of these; empty: all
@@ -47,6 +49,7 @@ struct Options {
     std::vector<std::string> files;           // apply, validate: `-` is standard input
     bool prune = false;                       // apply
     bool dry_run = false;                     // apply
+    std::string completed;                    // complete: what was typed of a target's name
     bool maintenance_on = false;
     std::chrono::seconds maintenance_for{3600};  // where there is no maintenance_until
     std::optional<contract::WallTime> maintenance_until;

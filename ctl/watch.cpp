@@ -5,11 +5,15 @@
 #include "common/nats/subscription.hpp"
 #include "common/runtime/clock.hpp"
 #include "common/runtime/signals.hpp"
+#include "ctl/live_watch.hpp"
 
 #include <nlohmann/json.hpp>
 
+#include <unistd.h>
+
 #include <charconv>
 #include <condition_variable>
+#include <cstdlib>
 #include <iostream>
 #include <mutex>
 #include <optional>
@@ -143,6 +147,10 @@ bool print(const nats::Message& message, bool json) {
 }  // namespace
 
 int run_watch(const Options& options) {
+    const char* const term = std::getenv("TERM");
+    const bool terminal = isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1 && term != nullptr &&
+                          std::string_view{term} != "dumb";
+    if (terminal && !options.json && !options.lines) return run_live_watch(options);
     Progress progress;
     runtime::Signals signals;
     const auto connection =

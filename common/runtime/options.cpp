@@ -7,10 +7,12 @@
 #include "common/runtime/secret_file.hpp"
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
@@ -27,6 +29,35 @@ namespace {
 std::string environment(const char* name) {
     const char* value = std::getenv(name);
     return value == nullptr ? std::string{} : std::string{value};
+}
+
+/// What connects to NATS beside its URL, some of it secret.
+constexpr std::array kNatsVariables{"NATS_USER",       "NATS_PASSWORD", "NATS_PASSWORD_FILE", "NATS_TOKEN",
+                                    "NATS_TOKEN_FILE", "NATS_CREDS",    "NATS_NKEY",          "NATS_CERT",
+                                    "NATS_KEY",        "NATS_CA",       "NATS_INBOX_PREFIX"};
+
+/// "https://hooks.example.com" of "https://user:password@hooks.example.com/secret?secret"; other text as it is. Of
+/// several URLs, separated by commas, each.
+std::string without_what_may_be_secret(const std::string& value) {
+    std::string shown;
+    for (const std::string& part : CLI::detail::split(value, ',')) {
+        std::string text = part;
+        const auto scheme = text.find("://");
+        if (const auto at = text.rfind('@'); at != std::string::npos)
+            text.erase(scheme == std::string::npos ? 0 : scheme + 3,
+                       at + 1 - (scheme == std::string::npos ? 0 : scheme + 3));
+        if (scheme != std::string::npos)
+            text.resize(std::min(text.size(), text.find_first_of("/?#", scheme + 3)));
+        shown += (shown.empty() ? "" : ",") + text;
+    }
+    return shown;
+}
+
+std::string toml_text(const std::string& value) {
+    if (value.empty()) return {};
+    // A basic string of TOML is escaped as JSON's is.
+    return nlohmann::json(without_what_may_be_secret(value))
+        .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 std::string one_line(std::string text) {
@@ -64,6 +95,8 @@ struct CommandLine::Impl {
         bool is_flag = false;
         Take take;
         std::vector<std::string>* list = nullptr;  // of an option that may be given several times
+        std::function<std::string()> toml;         // the value as a configuration file has it; empty: none
+        std::string origin;                        // where the value came from; empty: it is the default
     };
 
     CLI::App app;
@@ -72,9 +105,14 @@ struct CommandLine::Impl {
     std::vector<Entry> entries;
 
     Entry& add(CLI::Option* option, const std::string& variable, Take take) {
-        entries.push_back({option, option->get_lnames().front(), variable, false, std::move(take), nullptr});
+        entries.push_back(
+            {option, option->get_lnames().front(), variable, false, std::move(take), nullptr, {}, {}});
         return entries.back();
     }
+
+    bool print_config = false;
+
+    void print() const;
 
     CLI::Option* add_text_option(const std::string& flags, const std::string& placeholder,
                                  const std::string& help, const std::string& variable,
@@ -91,6 +129,21 @@ struct CommandLine::Impl {
     }
 };
 
+void CommandLine::Impl::print() const {
+    std::cout << "# What " << program
+              << " is run with. Of URLs only the server is shown: the rest may be a secret.\n";
+    for (const Entry& entry : entries) {
+        if (entry.option->get_group().empty()) continue;
+        const std::string value = entry.toml();
+        std::cout << (value.empty() ? "# " : "") << entry.key << " = " << (value.empty() ? "\"\"" : value)
+                  << "  # " << (entry.origin.empty() ? "default" : entry.origin) << '\n';
+    }
+    for (const char* variable : kNatsVariables) {
+        if (!environment(variable).empty()) std::cout << "# " << variable << " is set\n";
+    }
+    std::cout.flush();
+}
+
 std::string program_version() { return PGPULSE_VERSION; }
 
 CommandLine::CommandLine(std::string program, std::string description) : impl_(std::make_unique<Impl>()) {
@@ -102,6 +155,8 @@ CommandLine::CommandLine(std::string program, std::string description) : impl_(s
         .add_option("--config", impl_->config_file,
                     "Read options from this file (TOML; keys are the long flags)")
         ->type_name("FILE");
+    impl_->app.add_flag("--print-config", impl_->print_config,
+                        "Print what all options come to, and from where, as such a file, and exit");
     impl_->app.get_formatter()->column_width(34);
 }
 
@@ -110,10 +165,13 @@ CommandLine::~CommandLine() = default;
 void CommandLine::text(const std::string& flags, std::string& to, const std::string& placeholder,
                        const std::string& help, const std::string& variable) {
     auto* option = impl_->add_text_option(flags, placeholder, help, variable, to);
-    impl_->add(option, variable, [&to](const std::string& value) -> std::optional<std::string> {
-        to = value;
-        return std::nullopt;
-    });
+    impl_
+        ->add(option, variable,
+              [&to](const std::string& value) -> std::optional<std::string> {
+                  to = value;
+                  return std::nullopt;
+              })
+        .toml = [&to] { return toml_text(to); };
 }
 
 void CommandLine::list(const std::string& flags, std::vector<std::string>& to, const std::string& placeholder,
@@ -121,22 +179,33 @@ void CommandLine::list(const std::string& flags, std::vector<std::string>& to, c
     auto* option =
         impl_->add_text_option(flags, placeholder, help + "; may be given several times", variable, {});
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    impl_->add(option, variable, {}).list = &to;
+    Impl::Entry& entry = impl_->add(option, variable, {});
+    entry.list = &to;
+    entry.toml = [&to] {
+        std::string items;
+        for (const std::string& item : to) items += (items.empty() ? "" : ", ") + toml_text(item);
+        return to.empty() ? items : "[" + items + "]";
+    };
 }
 
 void CommandLine::integer(const std::string& flags, int& to, int low, int high,
                           const std::string& placeholder, const std::string& help,
                           const std::string& variable) {
     auto* option = impl_->add_text_option(flags, placeholder, help, variable, std::to_string(to));
-    impl_->add(option, variable, [&to, low, high](const std::string& value) -> std::optional<std::string> {
-        int number = 0;
-        const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-        if (error != std::errc{} || end != value.data() + value.size() || number < low || number > high) {
-            return "an integer from " + std::to_string(low) + " to " + std::to_string(high);
-        }
-        to = number;
-        return std::nullopt;
-    });
+    impl_
+        ->add(option, variable,
+              [&to, low, high](const std::string& value) -> std::optional<std::string> {
+                  int number = 0;
+                  const auto [end, error] =
+                      std::from_chars(value.data(), value.data() + value.size(), number);
+                  if (error != std::errc{} || end != value.data() + value.size() || number < low ||
+                      number > high) {
+                      return "an integer from " + std::to_string(low) + " to " + std::to_string(high);
+                  }
+                  to = number;
+                  return std::nullopt;
+              })
+        .toml = [&to] { return std::to_string(to); };
 }
 
 void CommandLine::choice(const std::string& flags, std::string& to, std::vector<std::string> choices,
@@ -144,25 +213,27 @@ void CommandLine::choice(const std::string& flags, std::string& to, std::vector<
     std::string listed;
     for (const std::string& choice : choices) listed += (listed.empty() ? "" : "|") + choice;
     auto* option = impl_->add_text_option(flags, listed, help, variable, to);
-    impl_->add(
-        option, variable,
-        [&to, choices = std::move(choices), listed](const std::string& value) -> std::optional<std::string> {
-            if (std::ranges::find(choices, value) == choices.end()) return "one of " + listed;
-            to = value;
-            return std::nullopt;
-        });
+    impl_
+        ->add(option, variable,
+              [&to, choices = std::move(choices),
+               listed](const std::string& value) -> std::optional<std::string> {
+                  if (std::ranges::find(choices, value) == choices.end()) return "one of " + listed;
+                  to = value;
+                  return std::nullopt;
+              })
+        .toml = [&to] { return toml_text(to); };
 }
 
 void CommandLine::flag(const std::string& flags, bool& to, const std::string& help) {
     auto* option = impl_->app.add_flag(flags, help);
-    impl_
-        ->add(option, {},
-              [&to](const std::string& value) -> std::optional<std::string> {
-                  if (value != "true" && value != "false") return "true or false";
-                  to = value == "true";
-                  return std::nullopt;
-              })
-        .is_flag = true;
+    Impl::Entry& entry =
+        impl_->add(option, {}, [&to](const std::string& value) -> std::optional<std::string> {
+            if (value != "true" && value != "false") return "true or false";
+            to = value == "true";
+            return std::nullopt;
+        });
+    entry.is_flag = true;
+    entry.toml = [&to] { return std::string{to ? "true" : "false"}; };
 }
 
 void CommandLine::hidden_flag(const std::string& flags, bool& to) {
@@ -211,16 +282,19 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
         }
     }
 
-    for (const Impl::Entry& entry : impl_->entries) {
+    for (Impl::Entry& entry : impl_->entries) {
         if (entry.list != nullptr) {
             const std::string from_environment =
                 entry.variable.empty() ? std::string{} : environment(entry.variable.c_str());
             if (entry.option->count() > 0) {
                 *entry.list = entry.option->results();
+                entry.origin = "--" + entry.key;
             } else if (!from_environment.empty()) {
                 *entry.list = CLI::detail::split(from_environment, ',');
+                entry.origin = entry.variable;
             } else if (const auto it = from_file.find(entry.key); it != from_file.end()) {
                 *entry.list = it->second;
+                entry.origin = impl_->config_file;
             }
             continue;
         }
@@ -242,8 +316,11 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
             origin += ": expected " + *expected + ", found '" + value + "'";
             return fault(origin);
         }
+        entry.origin = std::move(origin);
     }
-    return std::nullopt;
+    if (!impl_->print_config) return std::nullopt;
+    impl_->print();
+    return 0;
 }
 
 int CommandLine::fault(const std::string& line) const {

@@ -39,7 +39,7 @@ class CommandLine {
     /// A flag that --help does not show: a test's, of no use to an operator.
     void hidden_flag(const std::string& flags, bool& to);
 
-    /// The program exits with this code, where there is one: --help and --version (0), a fault (2).
+    /// The program exits with this code, where there is one: --help, --version and --print-config (0), a fault (2).
     std::optional<int> parse(int argc, char** argv);
 
     /// Reports a fault found after parsing, in the same form; returns exit code 2.
@@ -70,7 +70,7 @@ std::string unexpected_argument(const std::vector<std::string>& left);
 /// that hold the secret alone. Empty, or what is at fault as one line without the secret.
 [[nodiscard]] std::optional<std::string> read_nats_environment(nats::ConnectOptions& options);
 
-/// Adds --nats, --id, --site, --http, --replicas, --log-level, --log-format (--config, --version and --help come
+/// Adds --nats, --id, --site, --http, --replicas, --log-level, --log-format (--config, --print-config, --version and --help come
 /// with CommandLine).
 void add_common_options(CommandLine& line, CommonOptions& options);
 

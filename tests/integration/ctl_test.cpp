@@ -2,17 +2,24 @@
 #include "common/contract/state.hpp"
 #include "tests/support/bucket_author.hpp"
 #include "tests/support/daemons.hpp"
+#include "tests/support/file_descriptor.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/process.hpp"
+#include "tests/support/temp_dir.hpp"
 #include "tests/support/wait_until.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -283,6 +290,43 @@ TEST_F(CtlWatch, MayBeStartedBeforeTheServer) {
     EXPECT_TRUE(support::wait_until([&] { return watch->err().find("listening") != std::string::npos; }))
         << watch->output();
     EXPECT_EQ(watch->terminate(), 0);
+}
+
+TEST_F(CtlWatch, OnATerminalIsATableThatChangesUntilQ) {
+    author->state(state("db1", contract::Health::up));
+    const support::TempDir folder;
+    const std::string keys = (folder / "keys").string();
+    const std::string shown = (folder / "shown").string();
+    ASSERT_EQ(mkfifo(keys.c_str(), 0600), 0);
+    // Open for both, so that neither end waits for the other.
+    const support::FileDescriptor typing{open(keys.c_str(), O_RDWR | O_CLOEXEC)};
+    ASSERT_TRUE(typing);
+    support::ProcessOptions options;
+    options.environment = {{"TERM", "xterm"}, {"SHELL", "/bin/sh"}};
+    support::Process terminal{{"bash", "-c",
+                               "script -qefc 'stty rows 10 cols 100; " + support::built_program("pgpulse") +
+                                   " --nats " + server.url() + " watch' " + shown + " < " + keys},
+                              options};
+    const auto screen = [&] {
+        std::ifstream file{shown};
+        return std::string{std::istreambuf_iterator<char>{file}, {}};
+    };
+    ASSERT_TRUE(support::wait_until([&] {
+        return screen().find("1 target, 1 up  (q ends)") != std::string::npos;
+    })) << screen()
+        << terminal.output();
+    EXPECT_THAT(screen(), testing::HasSubstr("\x1b[?1049h"));
+    author->state(state("db2", contract::Health::down));
+    EXPECT_TRUE(support::wait_until([&] {
+        return screen().find("2 targets, 1 down, 1 up") != std::string::npos;
+    })) << screen();
+    EXPECT_THAT(screen(), testing::HasSubstr("\x1b[31mdown\x1b[0m"));
+    server.kill9();
+    EXPECT_TRUE(support::wait_until([&] { return screen().find("NATS is away") != std::string::npos; }))
+        << screen();
+    ASSERT_EQ(write(typing.get(), "q", 1), 1);
+    EXPECT_EQ(terminal.wait_exit(), 0) << screen();
+    EXPECT_THAT(screen(), testing::HasSubstr("\x1b[?1049l")) << "the terminal is as it was";
 }
 
 }  // namespace

@@ -53,7 +53,8 @@ std::map<std::string, std::string> options_of(const std::string& help) {
         }
         if (!last.empty() && std::regex_search(rest, match, shown_default)) options[last] = match[1];
     }
-    for (const char* not_of_a_file : {"help", "version", "config"}) options.erase(not_of_a_file);
+    for (const char* not_of_a_file : {"help", "version", "config", "print-config"})
+        options.erase(not_of_a_file);
     return options;
 }
 
@@ -200,6 +201,10 @@ TEST(Installation, HasTheCommandTheDocumentsAndTheExamples) {
     const Installed installed;
     const auto version = support::run_to_end({(installed.prefix() / "bin/pgpulse").string(), "--version"});
     EXPECT_EQ(version.exit_code, 0) << version.err;
+    EXPECT_THAT(text_of(installed.prefix() / "share/man/man1/pgpulse-status.1"),
+                HasSubstr("\\fBpgpulse status\\fR"));
+    EXPECT_THAT(text_of(installed.prefix() / "share/bash-completion/completions/pgpulse"),
+                HasSubstr("complete -o default -F _pgpulse pgpulse"));
     const auto documents = installed.prefix() / "share/doc/pgpulse";
     EXPECT_EQ(text_of(documents / "README.md"), text_of(support::source_folder() / "README.md"));
     EXPECT_EQ(text_of(documents / "docs/contract.md"),

@@ -326,5 +326,38 @@ TEST_F(CommonOptionsTest, NeverShowASecret) {
     EXPECT_EQ(result.errors.find("hunter2"), std::string::npos) << result.errors;
 }
 
+TEST_F(OptionsTest, PrintsWhatAllComeToAndFromWhere) {
+    const std::string file = (folder / "pgpulse.toml").string();
+    std::ofstream{file} << "replicas = 3\npeer = [\"a\", \"b\"]\n";
+    const Variable level{"PGPULSE_TEST_LEVEL", "warn"};
+    const Variable password{"NATS_PASSWORD", "not to be shown"};
+    const Parsed parsed =
+        parse({"--config", file, "--nats", "tls://user:secret@h1:4222/secret,nats://h2", "--print-config"});
+    EXPECT_EQ(parsed.code, 0);
+    EXPECT_EQ(parsed.errors, "");
+    EXPECT_EQ(parsed.output,
+              "# What pgpulse-test is run with. Of URLs only the server is shown: the rest may be a secret.\n"
+              "nats = \"tls://h1:4222,nats://h2\"  # --nats\n"
+              "replicas = 3  # " +
+                  file +
+                  ": key 'replicas'\n"
+                  "log-level = \"warn\"  # PGPULSE_TEST_LEVEL\n"
+                  "keep = false  # default\n"
+                  "peer = [\"a\", \"b\"]  # " +
+                  file +
+                  "\n"
+                  "# NATS_PASSWORD is set\n");
+}
+
+TEST_F(OptionsTest, WhatIsPrintedIsAConfigurationFile) {
+    const std::string file = (folder / "pgpulse.toml").string();
+    std::ofstream{file} << parse({"--replicas", "4", "--keep", "--peer", "x", "--print-config"}).output;
+    const Parsed parsed = parse({"--config", file});
+    EXPECT_EQ(parsed.code, std::nullopt) << parsed.errors;
+    EXPECT_EQ(parsed.values.replicas, 4);
+    EXPECT_TRUE(parsed.values.keep);
+    EXPECT_EQ(parsed.values.peers, std::vector<std::string>{"x"});
+}
+
 }  // namespace
 }  // namespace pgpulse::runtime

@@ -1,0 +1,21 @@
+# The manual pages and completions of `pgpulse`, which it prints itself. Wants `program`, and `made` for files on the way.
+function(print_into folder file)
+  execute_process(COMMAND ${program} ${ARGN} OUTPUT_FILE ${made}/${file} RESULT_VARIABLE failed)
+  if(failed)
+    message(FATAL_ERROR "${program} ${ARGN}: ${failed}")
+  endif()
+  file(INSTALL ${made}/${file} DESTINATION ${CMAKE_INSTALL_PREFIX}/share/${folder})
+endfunction()
+
+# Several installations may be under way at once.
+string(RANDOM LENGTH 16 own)
+set(made ${made}/${own})
+file(MAKE_DIRECTORY ${made})
+print_into(man/man1 pgpulse.1 man)
+foreach(command status watch members explain check ping doctor history apply get delete validate maintenance replicate)
+  print_into(man/man1 pgpulse-${command}.1 man ${command})
+endforeach()
+print_into(bash-completion/completions pgpulse completion bash)
+print_into(zsh/vendor-completions _pgpulse completion zsh)
+print_into(fish/vendor_completions.d pgpulse.fish completion fish)
+file(REMOVE_RECURSE ${made})
