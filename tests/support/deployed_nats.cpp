@@ -65,6 +65,8 @@ DeployedNats::DeployedNats(const CertificateAuthority& authority, std::string co
     NatsVariables own{{"NATS_SERVER_NAME", name},
                       {"NATS_SERVER_LISTEN", at_loopback(port_)},
                       {"NATS_SERVER_LEAF_LISTEN", at_loopback(leaf_port_)},
+                      // Leads nowhere: a site would go past the relay that stands for its link.
+                      {"NATS_SERVER_LEAF_ADVERTISE", "127.0.0.1:1"},
                       {"NATS_SERVER_STORE", (folder_ / "store").string()},
                       {"NATS_SERVER_CERT", issued.certificate.string()},
                       {"NATS_SERVER_KEY", issued.key.string()},
