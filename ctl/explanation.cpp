@@ -85,7 +85,7 @@ RuleShown deciding_rule(const TargetFacts& facts) {
 }
 
 std::chrono::milliseconds freshness(const contract::TargetDefinition& definition) {
-    // DESIGN section 4; the aggregator's Tally reckons so.
+    // As the aggregator reckons it (Tally::Terms::patience; docs/verdicts.md).
     return std::max<std::chrono::milliseconds>(3 * definition.interval + definition.timeout,
                                                std::chrono::seconds{5});
 }
