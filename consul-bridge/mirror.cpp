@@ -204,7 +204,7 @@ void Mirror::finished(RequestId id, const TransactionOutcome& outcome, Mono now)
         lost(*unreachable, now);
         return;
     }
-    heard(now);
+    heard(id, now);
     if (const auto* committed = std::get_if<Committed>(&outcome)) {
         commit(transaction, *committed, now);
     } else if (const auto* refused = std::get_if<Refused>(&outcome)) {
@@ -307,7 +307,8 @@ void Mirror::retry_alone(const Transaction& transaction, const Rejected& rejecte
     }
 }
 
-void Mirror::heard(Mono now) {
+void Mirror::heard(RequestId id, Mono now) {
+    if (contact_.away() && id <= last_before_loss_) return;
     const auto away = contact_.heard(now);
     if (!away) return;
     returned_after_ = away;
@@ -325,6 +326,7 @@ void Mirror::lost(const Unreachable& how, Mono now) {
         return;
     }
     returned_after_.reset();
+    last_before_loss_ = last_request_;
     if (!contact_.lost(now, how.pause)) return;
     say(Say::Level::warning, ever ? text + ": keeping the latest state of every target until it answers"
                                   : text + ": trying again until it answers");

@@ -75,7 +75,7 @@ std::string count_of_targets(std::size_t number);
 ///  6. A target that is refused again waits, 1 s first and 15 s at most, and so harms nobody else.
 ///  7. A delete marker in `health_targets` deregisters. Absence never does.
 ///  8. While Consul is away one request at a time tries it, after 1 s first and 5 s at most. When it answers,
-///     what is pending goes first, then everything is read.
+///     what is pending goes first, then everything is read. A late answer to what was asked before tells nothing.
 ///  9. Everything is read again a `reconcile_interval` after the last time, and differences are repaired.
 /// 10. What was read tells nothing of a target that was written since the reading began.
 /// 11. Of the bridges that serve the first by rendezvous rank writes a target. Whoever comes to own one compares it
@@ -216,7 +216,7 @@ class Mirror {
     void retry_alone(const Transaction& transaction, const Rejected& rejected, Mono now);
     void take_everything(RequestId id, Snapshot& snapshot, Mono now);
     void take_targets(RequestId id, const std::vector<std::string>& names, Snapshot& snapshot);
-    void heard(Mono now);
+    void heard(RequestId id, Mono now);
     void lost(const Unreachable& how, Mono now);
     void say_caught_up();
     void say_progress(Mono now);
@@ -234,6 +234,7 @@ class Mirror {
     std::multimap<Mono, Target*> held_back_;
 
     RequestId last_request_ = 0;
+    RequestId last_before_loss_ = 0;  // the last that was sent when Consul failed to answer one
     std::map<RequestId, Transaction> transactions_;
     std::map<RequestId, std::vector<std::string>> target_reads_;
     struct Question {

@@ -22,7 +22,7 @@ std::string names_of(const std::vector<Operation>& operations) {
 }  // namespace
 
 void Mirror::read(RequestId id, Snapshot snapshot, Mono now) {
-    heard(now);
+    heard(id, now);
     if (everything_ == id) {
         everything_.reset();
         take_everything(id, snapshot, now);

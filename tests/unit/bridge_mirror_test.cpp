@@ -260,6 +260,24 @@ TEST(BridgeMirrorRules, WhileConsulIsAwayOneRequestAtATimeTriesIt) {
     EXPECT_EQ(s.said("keeping the latest state"), 1);
 }
 
+TEST(BridgeMirrorRules, ALateAnswerToWhatWasAskedBeforeConsulWentAwayTellsNothing) {
+    Stage s;
+    s.have("db1", Health::up, 1);
+    s.observe("db1", Health::down, 2);
+    s.step();
+    s.mirror.no_answer("another request failed", s.now);
+    s.answer_one();
+    s.step();
+    EXPECT_EQ(s.revision("db1"), 2);
+    EXPECT_TRUE(s.mirror.counters().away);
+    EXPECT_EQ(s.said("Consul answers again"), 0);
+    s.pass(milliseconds{1000});
+    EXPECT_EQ(s.full_reads.size(), 1) << "nothing is pending, and so a read tries";
+    s.settle();
+    EXPECT_FALSE(s.mirror.counters().away);
+    EXPECT_EQ(s.said("Consul answers again after 1.0 s"), 1);
+}
+
 TEST(BridgeMirrorRules, ACommitWhoseAnswerWasLostIsNotWrittenAgain) {
     Stage s;
     s.have("db1", Health::up, 1);
