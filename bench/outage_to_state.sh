@@ -8,14 +8,14 @@ name=outage_to_state
 # shellcheck source-path=SCRIPTDIR
 source "${BASH_SOURCE[0]%/*}/measuring.sh"
 
-# A machine whose PostgreSQL forks a backend in some 30 ms, not 3, stands six.
+# A machine whose PostgreSQL starts a backend in some 50 ms, not 3, stands two. As much is measured whatever their number.
 servers=${PGPULSE_BENCH_SERVERS:-12}
-kill_rounds=6
+kill_rounds=$(((71 + servers) / servers))
 # So few hang at the same time that no worker doubts itself.
-hung=3
-hang_rounds=8
+hung=$((servers < 3 ? servers : 3))
+hang_rounds=$(((23 + hung) / hung))
 # The script takes three times its timeout to tell of a hang.
-scripted_hang_rounds=3
+scripted_hang_rounds=$(((8 + hung) / hung))
 together_rounds=3
 interval_ms=1000
 first_port=25500

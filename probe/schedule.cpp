@@ -14,7 +14,7 @@ using std::chrono::nanoseconds;
 constexpr nanoseconds kFirstPingStep{500'000};
 constexpr std::int64_t kJitterDivisor = 25;  // 4 % of the interval
 // A target with a long timeout and a short fast interval must not use up the bounds of all.
-constexpr std::uint32_t kFastInFlightPerTarget = 16;
+constexpr std::uint32_t kMostInFlightOfATarget = 16;
 constexpr double kBurstSeconds = 0.1;
 
 std::int64_t below(std::uint64_t hash, std::int64_t bound) {
@@ -94,8 +94,9 @@ std::optional<Schedule::Start> Schedule::next_start(Mono now) {
         due_.pop();
         Target& t = targets_[entry.target];
         if (t.regular_due <= now) return begin(entry.target, t.regular_due, false, now);
-        if (t.in_flight >= kFastInFlightPerTarget) {
-            enqueue(entry.target, std::min(t.regular_due, now + t.pace.fast_interval));
+        if (t.in_flight >= std::min(t.pace.to_settle, kMostInFlightOfATarget)) {
+            t.waits_for_end = true;
+            enqueue(entry.target, t.regular_due);
         } else if (fast_budget_left()) {
             return begin(entry.target, entry.due, true, now);
         } else {
@@ -110,7 +111,10 @@ std::optional<Schedule::Start> Schedule::next_start(Mono now) {
 void Schedule::ended(std::optional<TargetIndex> target, bool fast) {
     --in_flight_;
     if (fast) --fast_in_flight_;
-    if (target) --targets_[*target].in_flight;
+    if (!target) return;
+    Target& t = targets_[*target];
+    --t.in_flight;
+    if (std::exchange(t.waits_for_end, false)) plan(*target);
 }
 
 void Schedule::stalled(Mono stalled_since, Mono now) {

@@ -21,6 +21,9 @@
 //                         millisecond, yet none later than its first regular start.
 //   fast_while_unsettled  An unsettled target is pinged every fast interval, whether or not earlier pings
 //                         have ended, besides its regular pings.
+//   enough_under_way      No fast ping starts while as many pings of its target are under way as can settle it:
+//                         they decide as soon as more would, and one that is given up costs a slow server a
+//                         backend all the same. The next starts when one of them has ended.
 //   fast_budget           Fast pings take tokens (so many a second, so many in flight). What finds none waits
 //                         its turn, first come first served; regular pings never wait for tokens.
 //   failures_first        Of those that wait for tokens the ones that confirm a failure or were called come
@@ -46,6 +49,8 @@ class Schedule {
     struct Pace {
         std::chrono::nanoseconds interval{};
         std::chrono::nanoseconds fast_interval{};
+        /// So many results in a row settle it, whatever they are; at least 1.
+        std::uint32_t to_settle = 16;
     };
 
     struct Start {
@@ -97,6 +102,7 @@ class Schedule {
     struct Target {
         bool present = false;
         Confirming confirming = Confirming::success;  // of a new one nothing else is known
+        bool waits_for_end = false;  // enough are under way
         bool waits_for_token = false;
         Mono waits_since{};
         // Whether a queue has an entry of it; one that waits anew takes the place in line that it still has.

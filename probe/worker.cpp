@@ -35,7 +35,7 @@ Schedule::Confirming left_to_confirm(const OpinionTracker& opinion) {
 }
 
 Schedule::Pace pace_of(const contract::TargetDefinition& definition) {
-    return {definition.interval, definition.fast_interval};
+    return {definition.interval, definition.fast_interval, std::max(definition.rise, definition.fall)};
 }
 
 }  // namespace

@@ -141,6 +141,31 @@ TEST_F(ScheduleTest, FastPingsOfATargetInFlightAreBounded) {
     EXPECT_EQ(run(schedule, 10s).size(), 16U);
 }
 
+TEST_F(ScheduleTest, EnoughUnderWay) {
+    Schedule schedule{kUnbounded, 1};
+    schedule.add(0, 77, {1h, 100ms, 3}, now);
+    hold = true;
+    const Starts starts = run(schedule, 10s);
+    ASSERT_EQ(starts.size(), 3U);
+    EXPECT_EQ(starts[2].first - starts[0].first, 200ms);
+    schedule.ended(0, false);
+    EXPECT_EQ(run(schedule, 10s).size(), 1U) << "one for the one that ended";
+    schedule.ended(0, true);
+    schedule.confirm(0, Confirming::nothing, now);
+    schedule.ended(0, true);
+    EXPECT_TRUE(run(schedule, 10s).empty()) << "it is settled";
+}
+
+TEST_F(ScheduleTest, EnoughUnderWayOrNotARegularPingStarts) {
+    Schedule schedule{kUnbounded, 1};
+    schedule.add(0, 77, {1s, 100ms, 3}, now);
+    hold = true;
+    const Starts starts = run(schedule, 10s);
+    const auto regular = std::ranges::count_if(starts, [](const auto& s) { return !s.second.fast; });
+    EXPECT_GE(regular, 10);
+    EXPECT_LE(std::ssize(starts) - regular, 2);
+}
+
 TEST_F(ScheduleTest, FastBudgetBoundsThoseOfASecond) {
     Schedule schedule{{100'000, 100'000, 100}, 1};
     for (TargetIndex target = 0; target < 1000; ++target) schedule.add(target, target, kSecond, now);
