@@ -639,6 +639,7 @@ contract::State Tally::next_state(const Target& target, const Findings& found, c
     if (found.restarted) next.reason = Reason::restarted;
     if (target.belief && target.belief->state == health) keep_grounds(*target.belief, health, next.evidence);
     std::ranges::sort(next.evidence, {}, &contract::Evidence::worker);
+    next.evidence.shrink_to_fit();
     next.decided_by = id_;
     next.decided_at = now.wall;
     return next;

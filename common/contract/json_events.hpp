@@ -21,8 +21,8 @@ class JsonEvents {
     virtual bool whole_number(std::uint64_t value) = 0;
     virtual bool negative_number(std::int64_t value) = 0;
     virtual bool fraction() = 0;
-    /// The text may be moved from.
-    virtual bool text(std::string& value) = 0;
+    /// The text is the parser's: a copy of it takes no more than its length, which what it was read into may.
+    virtual bool text(std::string_view value) = 0;
     virtual bool start_object() = 0;
     virtual bool name(const std::string& name) = 0;
     virtual bool end_object() = 0;

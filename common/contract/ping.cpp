@@ -116,27 +116,27 @@ class PingReader final : public JsonEvents {
 
     bool fraction() override { return ignored() || refuse_field(field_, "a fraction"); }
 
-    bool text(std::string& value) override {
+    bool text(std::string_view value) override {
         if (ignored()) return true;
         switch (field_) {
             case Field::target:
                 if (!is_target_name(value)) return refuse_field(field_, "not a target name");
-                ping.target = std::move(value);
+                ping.target = std::string{value};
                 return saw();
             case Field::worker:
                 if (!is_member_id(value)) return refuse_field(field_, "not a worker id");
-                ping.worker = std::move(value);
+                ping.worker = std::string{value};
                 return saw();
             case Field::site:
-                ping.site = std::move(value);
+                ping.site = std::string{value};
                 return saw();
             case Field::run:
                 if (!is_run(value)) return refuse_field(field_, "not 16 hexadecimal digits");
-                ping.run = std::move(value);
+                ping.run = std::string{value};
                 return saw();
             case Field::sqlstate:
                 if (!is_sqlstate(value)) return refuse_field(field_, "not an SQLSTATE");
-                ping.sqlstate = std::move(value);
+                ping.sqlstate = std::string{value};
                 return saw();
             case Field::at:
                 return assign(ping.at, parse_rfc3339(value));

@@ -42,6 +42,8 @@ bool StateReader::finish() {
         if (!seen_.test(static_cast<std::size_t>(needed)))
             return fault(kNames[static_cast<std::size_t>(needed)]);
     }
+    // It is kept for as long as it stands.
+    this->state.evidence.shrink_to_fit();
     return true;
 }
 
@@ -122,12 +124,12 @@ bool StateReader::whole_number(std::uint64_t value) {
     }
 }
 
-bool StateReader::text(std::string& value) {
+bool StateReader::text(std::string_view value) {
     if (ignored()) return true;
     if (place_ == Place::evidence) return evidence_text(value);
     if (place_ == Place::list) {
         if (field_ == Field::conflicts_with && is_target_name(value)) {
-            state.conflicts_with.push_back(std::move(value));
+            state.conflicts_with.emplace_back(value);
             return true;
         }
         const auto change = field_ == Field::changed ? parse_change(value) : std::nullopt;
@@ -137,7 +139,7 @@ bool StateReader::text(std::string& value) {
     }
     switch (field_) {
         case Field::target:
-            state.target = std::move(value);
+            state.target = std::string{value};
             return saw();
         case Field::state:
             return assign(state.state, parse_health(value));
@@ -156,7 +158,7 @@ bool StateReader::text(std::string& value) {
         case Field::maintenance_until:
             return assign(state.maintenance_until, parse_rfc3339(value));
         case Field::decided_by:
-            state.decided_by = std::move(value);
+            state.decided_by = std::string{value};
             return saw();
         case Field::decided_at:
             return assign(state.decided_at, parse_rfc3339(value));
@@ -165,15 +167,15 @@ bool StateReader::text(std::string& value) {
     }
 }
 
-bool StateReader::evidence_text(std::string& value) {
+bool StateReader::evidence_text(std::string_view value) {
     Evidence& evidence = state.evidence.back();
     switch (evidence_field_) {
         case EvidenceField::worker:
             if (!is_member_id(value)) return fault();
-            evidence.worker = std::move(value);
+            evidence.worker = std::string{value};
             return saw();
         case EvidenceField::site:
-            evidence.site = std::move(value);
+            evidence.site = std::string{value};
             return saw();
         case EvidenceField::opinion:
             return assign(evidence.opinion, parse_opinion(value));
@@ -182,7 +184,7 @@ bool StateReader::evidence_text(std::string& value) {
         case EvidenceField::reason:
             return assign(evidence.reason, parse_reason(value));
         case EvidenceField::sqlstate:
-            evidence.sqlstate = std::move(value);
+            evidence.sqlstate = std::string{value};
             return saw();
         case EvidenceField::at:
             return assign(evidence.at, parse_rfc3339(value));

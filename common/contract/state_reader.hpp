@@ -28,7 +28,7 @@ class StateReader final : public JsonEvents {
     bool negative_number(std::int64_t value) override;
     bool whole_number(std::uint64_t value) override;
     bool fraction() override;
-    bool text(std::string& value) override;
+    bool text(std::string_view value) override;
     bool start_object() override;
     bool end_object() override;
     bool start_array() override;
@@ -89,7 +89,7 @@ class StateReader final : public JsonEvents {
     std::bitset<kEvidenceFields> evidence_seen_;
 
     [[nodiscard]] bool ignored() const;
-    bool evidence_text(std::string& value);
+    bool evidence_text(std::string_view value);
     bool saw();
     template <typename T, typename U>
     bool assign(T& to, const std::optional<U>& value);

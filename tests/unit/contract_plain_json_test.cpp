@@ -24,7 +24,7 @@ class Recorder final : public JsonEvents {
     bool whole_number(std::uint64_t value) override { return hear(std::to_string(value)); }
     bool negative_number(std::int64_t value) override { return hear(std::to_string(value)); }
     bool fraction() override { return hear("fraction"); }
-    bool text(std::string& value) override { return hear("text " + value); }
+    bool text(std::string_view value) override { return hear("text " + std::string{value}); }
     bool start_object() override { return hear("{"); }
     bool end_object() override { return hear("}"); }
     bool start_array() override { return hear("["); }

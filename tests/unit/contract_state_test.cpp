@@ -69,6 +69,20 @@ TEST(State, HasTheDocumentedFieldsAndNoOthers) {
     EXPECT_EQ(documented("Evidence").size(), 8U);
 }
 
+TEST(State, ThatWasReadTakesNoMoreThanItHolds) {
+    // Each string is read after a longer one.
+    const State state = read_state(full_state());
+    const auto least = [](const std::string& text) { return std::string{text}.capacity(); };
+    EXPECT_EQ(state.target.capacity(), least(state.target));
+    EXPECT_EQ(state.decided_by.capacity(), least(state.decided_by));
+    ASSERT_FALSE(state.evidence.empty());
+    EXPECT_EQ(state.evidence.capacity(), state.evidence.size());
+    for (const Evidence& evidence : state.evidence) {
+        EXPECT_EQ(evidence.worker.capacity(), least(evidence.worker));
+        EXPECT_EQ(evidence.sqlstate.capacity(), least(evidence.sqlstate));
+    }
+}
+
 TEST(State, WithoutARequiredFieldIsRefused) {
     for (const auto& field : support::documented_fields("State")) {
         for (const bool null : {false, true}) {
