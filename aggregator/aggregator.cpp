@@ -38,10 +38,16 @@ int run(const Options& options) {
     // They outlive the signals' thread, which uses them.
     runtime::StopLimit limit;
     runtime::ServiceManager manager;
+    runtime::Reload reload = options.common.reload;
     runtime::Mailbox<Event> mailbox;
     runtime::Signals signals;
     signals.listen([&](runtime::Signal signal) {
-        if (signal != runtime::Signal::stop) return;
+        if (signal == runtime::Signal::reload) {
+            manager.reloading();
+            reload.carry_out();
+            manager.reloaded();
+            return;
+        }
         limit.begin();
         manager.stopping();
         mailbox.post(Stop{});

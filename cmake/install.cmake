@@ -11,6 +11,7 @@ install(TARGETS pgpulse RUNTIME DESTINATION bin COMPONENT ctl)
 foreach(daemon probe aggregator consul-bridge)
   install(CODE "
     set(daemon ${daemon})
+    set(program \"$<TARGET_FILE:pgpulse-${daemon}>\")
     set(source \"${PROJECT_SOURCE_DIR}/deploy\")
     set(made \"${PROJECT_BINARY_DIR}/installed\")
     include(\"${PROJECT_SOURCE_DIR}/cmake/install_daemon.cmake\")" COMPONENT ${daemon})

@@ -1,5 +1,6 @@
 # Run by `cmake --install` for one daemon: its unit, its configuration and its environment file, with the paths of this
-# prefix. Takes `daemon` ("probe"), `source` (deploy/) and `made`, a folder to make them in.
+# prefix, and its manual page. Takes `daemon` ("probe"), its `program`, `source` (deploy/) and `made`, a folder to make them
+# in.
 set(BINDIR ${CMAKE_INSTALL_PREFIX}/bin)
 set(DOCDIR ${CMAKE_INSTALL_PREFIX}/share/doc)
 # As the file system's standard has it: what is installed into /usr is configured in /etc.
@@ -29,4 +30,10 @@ pgpulse_put(systemd/pgpulse-${daemon}.service ${CMAKE_INSTALL_PREFIX}/lib/system
   pgpulse-${daemon}.service FALSE)
 pgpulse_put(config/${daemon}.toml ${SYSCONFDIR}/pgpulse ${daemon}.toml TRUE)
 pgpulse_put(default/pgpulse-${daemon} ${SYSCONFDIR}/default pgpulse-${daemon} TRUE)
+
+execute_process(COMMAND ${program} --print-manual OUTPUT_FILE ${made}/manual RESULT_VARIABLE failed)
+if(failed)
+  message(FATAL_ERROR "${program} --print-manual: ${failed}")
+endif()
+file(INSTALL ${made}/manual DESTINATION ${CMAKE_INSTALL_PREFIX}/share/man/man8 RENAME pgpulse-${daemon}.8)
 file(REMOVE_RECURSE ${made})

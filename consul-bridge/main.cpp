@@ -12,10 +12,16 @@ int main(int argc, char** argv) {
     // Start no thread before `run`, so the signals below are blocked in all of them, and outlive the thread that
     // stops them.
     runtime::StopLimit limit;
+    runtime::Reload reload = options.common.reload;
     consul_bridge::Bridge bridge{std::move(options), manager};
     runtime::Signals signals;
-    signals.listen([&bridge, &limit, &manager](runtime::Signal signal) {
-        if (signal != runtime::Signal::stop) return;
+    signals.listen([&bridge, &limit, &manager, &reload](runtime::Signal signal) {
+        if (signal == runtime::Signal::reload) {
+            manager.reloading();
+            reload.carry_out();
+            manager.reloaded();
+            return;
+        }
         limit.begin();
         manager.stopping();
         bridge.stop();

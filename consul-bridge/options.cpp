@@ -104,6 +104,10 @@ void add_security_options(runtime::CommandLine& line, ConsulOptions& options, st
               "The name that Consul's certificate has, where the address has another",
               "CONSUL_TLS_SERVER_NAME");
     line.text("--consul-namespace", options.name_space, "NAME", "Of Consul Enterprise", "CONSUL_NAMESPACE");
+    line.reads_environment(
+        {"CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY"},
+        "CONSUL_HTTP_TOKEN is Consul's token itself; CONSUL_HTTP_SSL and CONSUL_HTTP_SSL_VERIFY,\n"
+        "true or false, whether it is reached by TLS and its certificate is verified.");
 }
 
 /// What is at fault, as one line.

@@ -4,10 +4,10 @@
 #include "common/nats/server_url.hpp"
 #include "common/runtime/clock.hpp"
 #include "common/runtime/http_endpoint.hpp"
+#include "common/runtime/manual_page.hpp"
 #include "common/runtime/options.hpp"
 #include "ctl/completion.hpp"
 #include "ctl/help_texts.hpp"
-#include "ctl/man_page.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -267,7 +267,7 @@ tl::expected<Options, int> read_options(int argc, char** argv) {
         return tl::unexpected(0);
     }
     if (man->parsed()) {
-        const auto text = man_page(app, page, runtime::program_version());
+        const auto text = runtime::manual_page(app, page, 1, page.empty() ? "" : "pgpulse(1)");
         if (!text)
             return tl::unexpected(fault("COMMAND: expected a command of pgpulse, found '" + page + "'"));
         std::cout << *text;

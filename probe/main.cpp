@@ -144,6 +144,8 @@ int run(int argc, char** argv) {
     started_membership = membership.get();
     const auto watch = manager.watch(health);
 
+    runtime::Reload reload = options.common.reload;
+    std::string targets_file = options.targets_file;
     std::vector<Asked> batch;
     std::string taken;
     for (bool stop = false; !stop;) {
@@ -157,13 +159,20 @@ int run(int argc, char** argv) {
                 stop = true;
             } else if (std::get<runtime::Signal>(event) == runtime::Signal::stop) {
                 stop = true;
-            } else if (!options.targets_file.empty()) {
+            } else {
                 manager.reloading();
-                auto targets = runtime::read_targets_file(options.targets_file);
-                if (targets) {
-                    feed->reload(std::move(*targets));
-                } else {
-                    spdlog::error("{}; nothing is changed", targets.error());
+                if (!reload.file().empty() || targets_file.empty()) {
+                    const auto changed = reload.carry_out();
+                    if (const auto it = changed.find("targets"); it != changed.end())
+                        targets_file = it->second;
+                }
+                if (!targets_file.empty()) {
+                    auto targets = runtime::read_targets_file(targets_file);
+                    if (targets) {
+                        feed->reload(std::move(*targets));
+                    } else {
+                        spdlog::error("{}; nothing is changed", targets.error());
+                    }
                 }
                 manager.reloaded();
             }

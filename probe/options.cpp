@@ -35,6 +35,7 @@ std::variant<Options, int> read_options(int argc, char** argv) {
     runtime::add_common_options(line, options.common);
     line.text("--targets", options.targets_file, "FILE",
               "Bring this file's targets into the bucket health_targets (JSON, comments allowed)");
+    line.takes_effect_at_once("targets");
     line.integer("--max-in-flight", in_flight, 0, 1'000'000, "N",
                  "Pings under way at most; 0: half of what the limit of open files allows, up to 16384. Held "
                  "sessions have the rest");

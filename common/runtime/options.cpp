@@ -2,8 +2,10 @@
 
 #include "common/contract/names.hpp"
 #include "common/nats/server_url.hpp"
+#include "common/runtime/config_file.hpp"
 #include "common/runtime/http_endpoint.hpp"
 #include "common/runtime/logging.hpp"
+#include "common/runtime/manual_page.hpp"
 #include "common/runtime/secret_file.hpp"
 
 #include <CLI/CLI.hpp>
@@ -15,12 +17,9 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <iostream>
 #include <map>
-#include <sstream>
 #include <utility>
 
 namespace pgpulse::runtime {
@@ -31,10 +30,23 @@ std::string environment(const char* name) {
     return value == nullptr ? std::string{} : std::string{value};
 }
 
+constexpr int kManualOfDaemons = 8;
+
 /// What connects to NATS beside its URL, some of it secret.
 constexpr std::array kNatsVariables{"NATS_USER",       "NATS_PASSWORD", "NATS_PASSWORD_FILE", "NATS_TOKEN",
                                     "NATS_TOKEN_FILE", "NATS_CREDS",    "NATS_NKEY",          "NATS_CERT",
                                     "NATS_KEY",        "NATS_CA",       "NATS_INBOX_PREFIX"};
+
+/// What --help and the manual say below the options. The manual has a section for each part.
+constexpr const char* kFooter =
+    R"(A flag goes before the environment, the environment before the file of --config, the file before the
+default. SIGHUP reads that file again: a new log-level takes effect, and what wants a restart is said.
+Exit code 0: ended by SIGTERM or SIGINT, within two seconds; 1: a fault while it ran; 2: a bad flag,
+file or URL, or credentials that NATS refuses.
+Environment: NATS_USER and NATS_PASSWORD, or NATS_TOKEN, and the files NATS_PASSWORD_FILE,
+NATS_TOKEN_FILE, NATS_CREDS, NATS_NKEY, NATS_CERT, NATS_KEY and NATS_CA say how NATS is reached,
+NATS_INBOX_PREFIX what the subjects of its answers begin with.
+)";
 
 /// "https://hooks.example.com" of "https://user:password@hooks.example.com/secret?secret"; other text as it is. Of
 /// several URLs, separated by commas, each.
@@ -60,43 +72,39 @@ std::string toml_text(const std::string& value) {
         .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+std::optional<int> whole_number(const std::string& text) {
+    int number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return number;
+}
+
 std::string one_line(std::string text) {
     std::ranges::replace(text, '\n', ' ');
     while (!text.empty() && text.back() == ' ') text.pop_back();
     return text;
 }
 
-/// CLI11 takes a line that is a key alone for `key = true`. The number of the first such line; leaves the
-/// file at its beginning.
-std::optional<int> line_without_value(std::istream& file) {
-    std::optional<int> found;
-    int number = 0;
-    for (std::string line; !found && std::getline(file, line);) {
-        ++number;
-        const auto first = line.find_first_not_of(" \t\r");
-        if (first == std::string::npos || line[first] == '#' || line[first] == '[') continue;
-        if (line.find('=') == std::string::npos) found = number;
-    }
-    file.clear();
-    file.seekg(0);
-    return found;
-}
-
 }  // namespace
 
 struct CommandLine::Impl {
-    /// Takes the value, or says what was expected.
-    using Take = std::function<std::optional<std::string>(const std::string&)>;
+    /// What was expected, where the value is at fault.
+    using Check = std::function<std::optional<std::string>(const std::string&)>;
 
     struct Entry {
         CLI::Option* option = nullptr;
         std::string key;  // in a configuration file: the long flag without dashes
         std::string variable;
         bool is_flag = false;
-        Take take;
+        bool at_once = false;  // a new value in the file takes effect while the program runs
+        Check check;           // empty: any value will do
+        std::function<void(const std::string&)> take;
         std::vector<std::string>* list = nullptr;  // of an option that may be given several times
         std::function<std::string()> toml;         // the value as a configuration file has it; empty: none
-        std::string origin;                        // where the value came from; empty: it is the default
+        std::vector<std::string> by_default;
+        std::vector<std::string> value;
+        std::string origin;  // where the value came from; empty: it is the default
+        bool from_file = true;
     };
 
     CLI::App app;
@@ -104,13 +112,20 @@ struct CommandLine::Impl {
     std::string config_file;
     std::vector<Entry> entries;
 
-    Entry& add(CLI::Option* option, const std::string& variable, Take take) {
-        entries.push_back(
-            {option, option->get_lnames().front(), variable, false, std::move(take), nullptr, {}, {}});
-        return entries.back();
+    Entry& add(CLI::Option* option, const std::string& variable, std::vector<std::string> by_default) {
+        Entry& entry = entries.emplace_back();
+        entry.option = option;
+        entry.key = option->get_lnames().front();
+        entry.variable = variable;
+        entry.value = by_default;
+        entry.by_default = std::move(by_default);
+        return entry;
     }
 
     bool print_config = false;
+    bool print_manual = false;
+    std::vector<std::string> variables;  // that no flag has
+    std::string footer = kFooter;
 
     void print() const;
 
@@ -138,8 +153,8 @@ void CommandLine::Impl::print() const {
         std::cout << (value.empty() ? "# " : "") << entry.key << " = " << (value.empty() ? "\"\"" : value)
                   << "  # " << (entry.origin.empty() ? "default" : entry.origin) << '\n';
     }
-    for (const char* variable : kNatsVariables) {
-        if (!environment(variable).empty()) std::cout << "# " << variable << " is set\n";
+    for (const std::string& variable : variables) {
+        if (!environment(variable.c_str()).empty()) std::cout << "# " << variable << " is set\n";
     }
     std::cout.flush();
 }
@@ -148,6 +163,7 @@ std::string program_version() { return PGPULSE_VERSION; }
 
 CommandLine::CommandLine(std::string program, std::string description) : impl_(std::make_unique<Impl>()) {
     impl_->program = std::move(program);
+    impl_->variables.assign(kNatsVariables.begin(), kNatsVariables.end());
     impl_->app.name(impl_->program);
     impl_->app.description(std::move(description));
     impl_->app.set_version_flag("--version", impl_->program + " " + program_version());
@@ -157,6 +173,7 @@ CommandLine::CommandLine(std::string program, std::string description) : impl_(s
         ->type_name("FILE");
     impl_->app.add_flag("--print-config", impl_->print_config,
                         "Print what all options come to, and from where, as such a file, and exit");
+    impl_->app.add_flag("--print-manual", impl_->print_manual)->group({});
     impl_->app.get_formatter()->column_width(34);
 }
 
@@ -165,13 +182,9 @@ CommandLine::~CommandLine() = default;
 void CommandLine::text(const std::string& flags, std::string& to, const std::string& placeholder,
                        const std::string& help, const std::string& variable) {
     auto* option = impl_->add_text_option(flags, placeholder, help, variable, to);
-    impl_
-        ->add(option, variable,
-              [&to](const std::string& value) -> std::optional<std::string> {
-                  to = value;
-                  return std::nullopt;
-              })
-        .toml = [&to] { return toml_text(to); };
+    Impl::Entry& entry = impl_->add(option, variable, {to});
+    entry.take = [&to](const std::string& value) { to = value; };
+    entry.toml = [&to] { return toml_text(to); };
 }
 
 void CommandLine::list(const std::string& flags, std::vector<std::string>& to, const std::string& placeholder,
@@ -179,7 +192,7 @@ void CommandLine::list(const std::string& flags, std::vector<std::string>& to, c
     auto* option =
         impl_->add_text_option(flags, placeholder, help + "; may be given several times", variable, {});
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    Impl::Entry& entry = impl_->add(option, variable, {});
+    Impl::Entry& entry = impl_->add(option, variable, to);
     entry.list = &to;
     entry.toml = [&to] {
         std::string items;
@@ -192,20 +205,14 @@ void CommandLine::integer(const std::string& flags, int& to, int low, int high,
                           const std::string& placeholder, const std::string& help,
                           const std::string& variable) {
     auto* option = impl_->add_text_option(flags, placeholder, help, variable, std::to_string(to));
-    impl_
-        ->add(option, variable,
-              [&to, low, high](const std::string& value) -> std::optional<std::string> {
-                  int number = 0;
-                  const auto [end, error] =
-                      std::from_chars(value.data(), value.data() + value.size(), number);
-                  if (error != std::errc{} || end != value.data() + value.size() || number < low ||
-                      number > high) {
-                      return "an integer from " + std::to_string(low) + " to " + std::to_string(high);
-                  }
-                  to = number;
-                  return std::nullopt;
-              })
-        .toml = [&to] { return std::to_string(to); };
+    Impl::Entry& entry = impl_->add(option, variable, {std::to_string(to)});
+    entry.check = [low, high](const std::string& value) -> std::optional<std::string> {
+        const auto number = whole_number(value);
+        if (number && *number >= low && *number <= high) return std::nullopt;
+        return "an integer from " + std::to_string(low) + " to " + std::to_string(high);
+    };
+    entry.take = [&to](const std::string& value) { to = whole_number(value).value_or(to); };
+    entry.toml = [&to] { return std::to_string(to); };
 }
 
 void CommandLine::choice(const std::string& flags, std::string& to, std::vector<std::string> choices,
@@ -213,26 +220,25 @@ void CommandLine::choice(const std::string& flags, std::string& to, std::vector<
     std::string listed;
     for (const std::string& choice : choices) listed += (listed.empty() ? "" : "|") + choice;
     auto* option = impl_->add_text_option(flags, listed, help, variable, to);
-    impl_
-        ->add(option, variable,
-              [&to, choices = std::move(choices),
-               listed](const std::string& value) -> std::optional<std::string> {
-                  if (std::ranges::find(choices, value) == choices.end()) return "one of " + listed;
-                  to = value;
-                  return std::nullopt;
-              })
-        .toml = [&to] { return toml_text(to); };
+    Impl::Entry& entry = impl_->add(option, variable, {to});
+    entry.check = [choices = std::move(choices),
+                   listed](const std::string& value) -> std::optional<std::string> {
+        if (std::ranges::find(choices, value) != choices.end()) return std::nullopt;
+        return "one of " + listed;
+    };
+    entry.take = [&to](const std::string& value) { to = value; };
+    entry.toml = [&to] { return toml_text(to); };
 }
 
 void CommandLine::flag(const std::string& flags, bool& to, const std::string& help) {
     auto* option = impl_->app.add_flag(flags, help);
-    Impl::Entry& entry =
-        impl_->add(option, {}, [&to](const std::string& value) -> std::optional<std::string> {
-            if (value != "true" && value != "false") return "true or false";
-            to = value == "true";
-            return std::nullopt;
-        });
+    Impl::Entry& entry = impl_->add(option, {}, {to ? "true" : "false"});
     entry.is_flag = true;
+    entry.check = [](const std::string& value) -> std::optional<std::string> {
+        if (value == "true" || value == "false") return std::nullopt;
+        return "true or false";
+    };
+    entry.take = [&to](const std::string& value) { to = value == "true"; };
     entry.toml = [&to] { return std::string{to ? "true" : "false"}; };
 }
 
@@ -241,7 +247,13 @@ void CommandLine::hidden_flag(const std::string& flags, bool& to) {
     impl_->entries.back().option->group({});
 }
 
+void CommandLine::reads_environment(const std::vector<std::string>& variables, const std::string& help) {
+    impl_->variables.insert(impl_->variables.end(), variables.begin(), variables.end());
+    impl_->footer += help + "\n";
+}
+
 std::optional<int> CommandLine::parse(int argc, char** argv) {
+    impl_->app.footer(impl_->footer);
     try {
         impl_->app.parse(argc, argv);
     } catch (const CLI::Success& success) {
@@ -252,75 +264,81 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
         return fault(one_line(error.what()));
     }
 
+    if (impl_->print_manual) {
+        std::cout << manual_page(impl_->app, {}, kManualOfDaemons, "pgpulse(1)").value_or("");
+        return 0;
+    }
+
     std::map<std::string, std::vector<std::string>> from_file;
     if (!impl_->config_file.empty()) {
-        std::ifstream file{impl_->config_file};
-        if (!file || std::filesystem::is_directory(impl_->config_file)) {
-            return fault("--config: cannot read '" + impl_->config_file + "'");
-        }
-        if (const auto number = line_without_value(file)) {
-            return fault(impl_->config_file + ":" + std::to_string(*number) + ": expected KEY = VALUE");
-        }
-        std::vector<CLI::ConfigItem> items;
-        try {
-            items = CLI::ConfigTOML{}.from_config(file);
-        } catch (const CLI::Error& error) {
-            return fault(impl_->config_file + ": " + one_line(error.what()));
-        }
-        for (const CLI::ConfigItem& item : items) {
-            if (!item.parents.empty()) {
-                return fault(impl_->config_file + ": section '" + item.parents.front() +
-                             "': there are no sections");
-            }
-            const auto entry = std::ranges::find(impl_->entries, item.fullname(), &Impl::Entry::key);
-            if (entry == impl_->entries.end())
-                return fault(impl_->config_file + ": unknown key '" + item.fullname() + "'");
-            if (item.inputs.size() != 1 && entry->list == nullptr) {
-                return fault(impl_->config_file + ": key '" + item.fullname() + "': expected one value");
-            }
-            from_file[item.fullname()] = item.inputs;
-        }
+        std::map<std::string, ConfigKey> keys;
+        for (const Impl::Entry& entry : impl_->entries) keys[entry.key] = {entry.list != nullptr};
+        auto values = read_config_file(impl_->config_file, keys);
+        if (!values) return fault(values.error());
+        from_file = std::move(*values);
     }
 
     for (Impl::Entry& entry : impl_->entries) {
         if (entry.list != nullptr) {
             const std::string from_environment =
                 entry.variable.empty() ? std::string{} : environment(entry.variable.c_str());
+            entry.from_file = false;
             if (entry.option->count() > 0) {
-                *entry.list = entry.option->results();
+                entry.value = entry.option->results();
                 entry.origin = "--" + entry.key;
             } else if (!from_environment.empty()) {
-                *entry.list = CLI::detail::split(from_environment, ',');
+                entry.value = CLI::detail::split(from_environment, ',');
                 entry.origin = entry.variable;
-            } else if (const auto it = from_file.find(entry.key); it != from_file.end()) {
-                *entry.list = it->second;
-                entry.origin = impl_->config_file;
+            } else {
+                entry.from_file = true;
+                if (const auto it = from_file.find(entry.key); it != from_file.end()) {
+                    entry.value = it->second;
+                    entry.origin = impl_->config_file;
+                }
             }
+            *entry.list = entry.value;
             continue;
         }
         std::string origin;
         std::string value;
+        entry.from_file = false;
         if (entry.option->count() > 0) {
             origin = "--" + entry.key;
             value = entry.is_flag ? "true" : entry.option->results().back();
         } else if (!entry.variable.empty() && !environment(entry.variable.c_str()).empty()) {
             origin = entry.variable;
             value = environment(entry.variable.c_str());
-        } else if (const auto it = from_file.find(entry.key); it != from_file.end()) {
+        } else {
+            entry.from_file = true;
+            const auto it = from_file.find(entry.key);
+            if (it == from_file.end()) continue;
             origin = impl_->config_file + ": key '" + entry.key + "'";
             value = it->second.front();
-        } else {
-            continue;
         }
-        if (const auto expected = entry.take(value)) {
+        if (const auto expected = entry.check ? entry.check(value) : std::nullopt) {
             origin += ": expected " + *expected + ", found '" + value + "'";
             return fault(origin);
         }
+        entry.take(value);
+        entry.value = {value};
         entry.origin = std::move(origin);
     }
     if (!impl_->print_config) return std::nullopt;
     impl_->print();
     return 0;
+}
+
+void CommandLine::takes_effect_at_once(const std::string& key) {
+    std::ranges::find(impl_->entries, key, &Impl::Entry::key)->at_once = true;
+}
+
+Reload CommandLine::reload() const {
+    std::map<std::string, Setting> settings;
+    for (const Impl::Entry& entry : impl_->entries) {
+        settings[entry.key] = {entry.list != nullptr, entry.at_once, entry.from_file,
+                               entry.by_default,      entry.value,   entry.check};
+    }
+    return Reload{impl_->config_file, std::move(settings)};
 }
 
 int CommandLine::fault(const std::string& line) const {
@@ -367,6 +385,7 @@ void add_common_options(CommandLine& line, CommonOptions& options) {
                  "as they are");
     line.choice("--log-level", options.log_level, {"trace", "debug", "info", "warn", "error"},
                 "Least level logged");
+    line.takes_effect_at_once("log-level");
     line.choice("--log-format", options.log_format, {"text", "json"}, "Form of the log lines");
 }
 
@@ -391,6 +410,7 @@ std::optional<int> finish_common_options(const CommandLine& line, CommonOptions&
     }
     options.nats.client_name = std::string{program} + " " + options.id;
     set_up_logging(program, options.log_level, options.log_format);
+    options.reload = line.reload();
     return std::nullopt;
 }
 

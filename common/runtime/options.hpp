@@ -1,6 +1,7 @@
 #pragma once
 
 #include "common/nats/connection.hpp"
+#include "common/runtime/reload.hpp"
 
 #include <memory>
 #include <optional>
@@ -39,8 +40,18 @@ class CommandLine {
     /// A flag that --help does not show: a test's, of no use to an operator.
     void hidden_flag(const std::string& flags, bool& to);
 
-    /// The program exits with this code, where there is one: --help, --version and --print-config (0), a fault (2).
+    /// Variables that the program reads itself and no flag has; `help` is a sentence on them.
+    void reads_environment(const std::vector<std::string>& variables, const std::string& help);
+
+    /// A new value of this key in the configuration file takes effect while the program runs.
+    void takes_effect_at_once(const std::string& key);
+
+    /// The program exits with this code, where there is one: --help, --version, --print-config and --print-manual, which --help
+    /// does not show (0), a fault (2).
     std::optional<int> parse(int argc, char** argv);
+
+    /// What the configuration file may change from now on. After `parse`.
+    [[nodiscard]] Reload reload() const;
 
     /// Reports a fault found after parsing, in the same form; returns exit code 2.
     int fault(const std::string& line) const;
@@ -59,6 +70,7 @@ struct CommonOptions {
     int replicas = 1;  // of what this program creates in JetStream, 1 to 5
     std::string log_level = "info";
     std::string log_format = "text";
+    Reload reload;
 };
 
 /// What is wrong where arguments are left over, by CLI11's App::remaining: the first that looks like an option is the

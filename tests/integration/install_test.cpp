@@ -203,6 +203,12 @@ TEST(Installation, HasTheCommandTheDocumentsAndTheExamples) {
     EXPECT_EQ(version.exit_code, 0) << version.err;
     EXPECT_THAT(text_of(installed.prefix() / "share/man/man1/pgpulse-status.1"),
                 HasSubstr("\\fBpgpulse status\\fR"));
+    for (const std::string daemon : {"probe", "aggregator", "consul-bridge"}) {
+        const auto page = text_of(installed.prefix() / ("share/man/man8/pgpulse-" + daemon + ".8"));
+        EXPECT_THAT(page, HasSubstr("\n\\fB\\-\\-log\\-level\\fR"));
+        EXPECT_THAT(page, HasSubstr(".SH ENVIRONMENT\nNATS_USER"));
+        EXPECT_THAT(page, HasSubstr(".SH EXIT STATUS\nExit code 0"));
+    }
     EXPECT_THAT(text_of(installed.prefix() / "share/bash-completion/completions/pgpulse"),
                 HasSubstr("complete -o default -F _pgpulse pgpulse"));
     const auto documents = installed.prefix() / "share/doc/pgpulse";

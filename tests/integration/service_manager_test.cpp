@@ -46,6 +46,9 @@ class Supervised : public testing::TestWithParam<const char*> {
         const std::size_t before = socket.count(kFed);
         return wait_until([&] { return socket.count(kFed) > before; });
     }
+    [[nodiscard]] bool logs(const std::string& text) {
+        return wait_until([&] { return daemon->log().find(text) != std::string::npos; });
+    }
     [[nodiscard]] std::string all() { return socket.text() + "\n" + daemon->log(); }
 };
 
@@ -127,6 +130,29 @@ INSTANTIATE_TEST_SUITE_P(EveryDaemon, SupervisedLoop,
                              const std::string name = info.param;
                              return name.substr(name.rfind('-') + 1);
                          });
+
+TEST_P(Supervised, ReadsItsConfigurationAgain) {
+    const support::TempDir folder;
+    const std::string file = folder / "daemon.toml";
+    std::ofstream{file} << "site = 'eu'\n";
+    start("nats://127.0.0.1:" + std::to_string(support::free_port()), {"--config", file});
+    ASSERT_TRUE(comes("READY=1")) << all();
+    std::ofstream{file} << "site = 'us'\nlog-level = 'debug'\n";
+    daemon->process().signal(SIGHUP);
+    EXPECT_TRUE(wait_until([&] { return socket.told("RELOADING=1") && socket.count("READY=1") == 2; }))
+        << all();
+    EXPECT_TRUE(
+        logs(file + " is read again: log-level is 'debug' now and site has changed, which takes a restart"))
+        << all();
+    std::ofstream{file} << "site = 'us'\nlog-level = 'loud'\n";
+    daemon->process().signal(SIGHUP);
+    EXPECT_TRUE(
+        logs(file +
+             ": key 'log-level': expected one of trace|debug|info|warn|error, found 'loud'; nothing is "
+             "changed"))
+        << all();
+    EXPECT_EQ(daemon->stop(), 0);
+}
 
 TEST(SupervisedProbe, SaysThatItReadsItsFileAgain) {
     const support::TempDir folder;

@@ -61,6 +61,7 @@ Parsed parse(std::vector<std::string> arguments) {
     line.flag("--keep", parsed.values.keep, "Keep it");
     line.hidden_flag("--for-a-test", parsed.values.for_a_test);
     line.list("--peer", parsed.values.peers, "HOST", "Who else", "PGPULSE_TEST_PEERS");
+    line.reads_environment({"PGPULSE_TEST_SECRET"}, "PGPULSE_TEST_SECRET is a secret.");
     arguments.insert(arguments.begin(), "pgpulse-test");
     std::vector<char*> argv;
     argv.reserve(arguments.size() + 1);
@@ -331,6 +332,7 @@ TEST_F(OptionsTest, PrintsWhatAllComeToAndFromWhere) {
     std::ofstream{file} << "replicas = 3\npeer = [\"a\", \"b\"]\n";
     const Variable level{"PGPULSE_TEST_LEVEL", "warn"};
     const Variable password{"NATS_PASSWORD", "not to be shown"};
+    const Variable secret{"PGPULSE_TEST_SECRET", "nor this"};
     const Parsed parsed =
         parse({"--config", file, "--nats", "tls://user:secret@h1:4222/secret,nats://h2", "--print-config"});
     EXPECT_EQ(parsed.code, 0);
@@ -346,7 +348,22 @@ TEST_F(OptionsTest, PrintsWhatAllComeToAndFromWhere) {
                   "peer = [\"a\", \"b\"]  # " +
                   file +
                   "\n"
-                  "# NATS_PASSWORD is set\n");
+                  "# NATS_PASSWORD is set\n# PGPULSE_TEST_SECRET is set\n");
+}
+
+TEST_F(OptionsTest, PrintsItsManual) {
+    const Parsed parsed = parse({"--print-manual"});
+    EXPECT_EQ(parsed.code, 0);
+    EXPECT_EQ(parsed.errors, "");
+    const auto stands = [&](const std::string& text) {
+        EXPECT_NE(parsed.output.find(text), std::string::npos) << text << "\n" << parsed.output;
+    };
+    stands(".TH \"pgpulse-test\" \"8\"");
+    stands(".SH NAME\npgpulse\\-test \\- For the test.\n");
+    stands(".TP\n\\fB\\-\\-replicas\\fR \\fIN\\fR\nHow many [1] (env PGPULSE_TEST_REPLICAS)\n");
+    stands(".SH EXIT STATUS\nExit code 0: ");
+    stands("\nPGPULSE_TEST_SECRET is a secret.\n.SH SEE ALSO\npgpulse(1)\n");
+    EXPECT_EQ(parsed.output.find("for\\-a\\-test"), std::string::npos);
 }
 
 TEST_F(OptionsTest, WhatIsPrintedIsAConfigurationFile) {

@@ -1,4 +1,6 @@
-#include "ctl/man_page.hpp"
+#include "common/runtime/manual_page.hpp"
+
+#include "common/runtime/options.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -6,7 +8,7 @@
 #include <sstream>
 #include <vector>
 
-namespace pgpulse::ctl {
+namespace pgpulse::runtime {
 namespace {
 
 /// Text as roff has it: a hyphen that is typed, a backslash, and no line that begins with a command.
@@ -24,7 +26,7 @@ std::string roff(const std::string& text) {
     return out;
 }
 
-std::string section(const char* name) { return std::string{".SH "} + name + "\n"; }
+std::string heading(const char* name) { return std::string{".SH "} + name + "\n"; }
 
 std::string options_of_page(const CLI::App& app) {
     std::string text;
@@ -72,17 +74,17 @@ std::string footer_of_page(const CLI::App& app) {
         *current += roff(line) + "\n";
     }
     std::string text;
-    if (!notes.empty()) text += section("NOTES") + notes;
-    if (!exits.empty()) text += section("EXIT STATUS") + exits;
-    if (!examples.empty()) text += section("EXAMPLES") + ".nf\n" + examples + ".fi\n";
-    if (!environment.empty()) text += section("ENVIRONMENT") + environment;
+    if (!notes.empty()) text += heading("NOTES") + notes;
+    if (!exits.empty()) text += heading("EXIT STATUS") + exits;
+    if (!examples.empty()) text += heading("EXAMPLES") + ".nf\n" + examples + ".fi\n";
+    if (!environment.empty()) text += heading("ENVIRONMENT") + environment;
     return text;
 }
 
 }  // namespace
 
-std::optional<std::string> man_page(const CLI::App& app, const std::string& command,
-                                    const std::string& version) {
+std::optional<std::string> manual_page(const CLI::App& app, const std::string& command, int section,
+                                       const std::string& see_also) {
     const CLI::App* shown = &app;
     std::string name = app.get_name();
     std::string usage = name;
@@ -95,29 +97,25 @@ std::optional<std::string> man_page(const CLI::App& app, const std::string& comm
         name += "-" + command;
         usage += " " + command;
     }
-    std::string page = ".TH \"" + name + "\" \"1\" \"\" \"pgpulse " + version + "\" \"pgpulse\"\n";
-    page += section("NAME") + roff(name) + " \\- " + roff(shown->get_description()) + "\n";
-    page += section("SYNOPSIS") + "\\fB" + roff(usage) + "\\fR [\\fIOPTIONS\\fR]";
+    std::string page = ".TH \"" + name + "\" \"" + std::to_string(section) + "\" \"\" \"pgpulse " +
+                       program_version() + "\" \"pgpulse\"\n";
+    page += heading("NAME") + roff(name) + " \\- " + roff(shown->get_description()) + "\n";
+    page += heading("SYNOPSIS") + "\\fB" + roff(usage) + "\\fR [\\fIOPTIONS\\fR]";
     const auto commands = shown->get_subcommands([](const CLI::App*) { return true; });
     page += commands.empty() ? roff(arguments_of(*shown)) : " \\fICOMMAND\\fR";
-    page += "\n" + section("OPTIONS") + options_of_page(*shown);
+    page += "\n" + heading("OPTIONS") + options_of_page(*shown);
     if (!commands.empty()) {
-        page += section("COMMANDS");
+        page += heading("COMMANDS");
         for (const CLI::App* one : commands)
             page += ".TP\n\\fB" + roff(one->get_name()) + "\\fR" + roff(arguments_of(*one)) + "\n" +
                     roff(one->get_description()) + "\n" + options_of_page(*one);
     }
     page += footer_of_page(*shown);
-    if (command.empty()) {
-        page += section("SEE ALSO");
-        std::string others;
-        for (const CLI::App* one : commands)
-            others += (others.empty() ? "" : ", ") + roff(name + "-" + one->get_name()) + "(1)";
-        page += others + "\n";
-    } else {
-        page += section("SEE ALSO") + app.get_name() + "(1)\n";
-    }
+    std::string others = see_also;
+    for (const CLI::App* one : commands)
+        others += (others.empty() ? "" : ", ") + roff(name + "-" + one->get_name()) + "(1)";
+    page += heading("SEE ALSO") + others + "\n";
     return page;
 }
 
-}  // namespace pgpulse::ctl
+}  // namespace pgpulse::runtime
