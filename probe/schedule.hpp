@@ -102,7 +102,7 @@ class Schedule {
     struct Target {
         bool present = false;
         Confirming confirming = Confirming::success;  // of a new one nothing else is known
-        bool waits_for_end = false;  // enough are under way
+        bool waits_for_end = false;                   // enough are under way
         bool waits_for_token = false;
         Mono waits_since{};
         // Whether a queue has an entry of it; one that waits anew takes the place in line that it still has.
