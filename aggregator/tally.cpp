@@ -18,8 +18,6 @@ using std::chrono::milliseconds;
 
 constexpr int kTicksASweep = 10;
 constexpr int kSilentFreshnessesBeforeForgotten = 10;
-constexpr int kIntervalsSuspect = 3;
-constexpr milliseconds kLeastFreshness{5000};
 constexpr milliseconds kLeastLateness{1000};
 constexpr milliseconds kRetryAfterLost{1000};
 constexpr milliseconds kQuietAfterFailure{500};
@@ -146,9 +144,7 @@ const std::optional<ServerLife>& Tally::restarted_as(const Target& target) {
 
 Tally::Time Tally::Terms::longest_lateness() const { return std::max(interval, kLeastLateness); }
 
-Patience Tally::Terms::patience() const {
-    return {std::max(3 * interval + timeout, kLeastFreshness), kIntervalsSuspect * interval};
-}
+Patience Tally::Terms::patience() const { return Patience::of(interval, timeout); }
 
 void Tally::definition(const contract::TargetDefinition& definition, Now now, Actions& out) {
     Target& target = target_named(definition.name);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "aggregator/hearing.hpp"
+#include "aggregator/patience.hpp"
 #include "aggregator/rules.hpp"
 #include "aggregator/server_facts.hpp"
 #include "aggregator/workers.hpp"
@@ -17,17 +18,6 @@
 
 // Pure: what was heard of one target, from whom, and who of them has a voice.
 namespace pgpulse::aggregator {
-
-/// How long words stand, by a target's definition.
-struct Patience {
-    using Time = HearingClock::Time;
-
-    Time freshness{5000};  // without a new ping
-    Time suspect{3000};    // how long a worker that doubts itself counts among the voters
-
-    /// A word of a worker that doubts itself keeps a target from `unknown` for so long at most.
-    static constexpr Time kLongestSuspect{60'000};
-};
 
 /// One worker's last word on one target.
 struct Word {

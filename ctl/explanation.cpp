@@ -1,5 +1,6 @@
 #include "ctl/explanation.hpp"
 
+#include "aggregator/patience.hpp"
 #include "aggregator/rules.hpp"
 #include "consul-bridge/desired.hpp"
 
@@ -85,9 +86,7 @@ RuleShown deciding_rule(const TargetFacts& facts) {
 }
 
 std::chrono::milliseconds freshness(const contract::TargetDefinition& definition) {
-    // As the aggregator reckons it (Tally::Terms::patience; docs/verdicts.md).
-    return std::max<std::chrono::milliseconds>(3 * definition.interval + definition.timeout,
-                                               std::chrono::seconds{5});
+    return aggregator::Patience::of(definition.interval, definition.timeout).freshness;
 }
 
 std::vector<std::string> what_would_change_it(const TargetFacts& facts) {

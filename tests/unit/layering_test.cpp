@@ -35,6 +35,7 @@ const std::vector<std::string> kPure{
     "aggregator/maintenance",
     "aggregator/mass_lines",
     "aggregator/partitions",
+    "aggregator/patience",
     "aggregator/rules",
     "aggregator/server_clock",
     "aggregator/server_facts",
@@ -87,7 +88,7 @@ const std::vector<std::string> kPure{
 // clang-format on
 
 /// What `pgpulse` shows by the daemons' own word: how they ping, rank, decide and tell Consul. No daemon includes another.
-const std::vector<std::string> kShownByCtl{"aggregator/partitions", "aggregator/rules",
+const std::vector<std::string> kShownByCtl{"aggregator/partitions", "aggregator/patience", "aggregator/rules",
                                            "consul-bridge/desired", "probe/ping"};
 
 const std::vector<std::string> kPrograms{"aggregator/", "consul-bridge/", "ctl/", "probe/"};
