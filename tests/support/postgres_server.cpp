@@ -1,6 +1,7 @@
 #include "tests/support/postgres_server.hpp"
 
 #include "tests/support/free_port.hpp"
+#include "tests/support/new_cluster.hpp"
 
 #include <libpq-fe.h>
 
@@ -162,18 +163,9 @@ void PostgresServer::copy_data() const {
 }
 
 void PostgresServer::init_data() const {
-    const auto password_file = folder_ / "password";
-    std::ofstream{password_file} << options_.password << '\n';
-    give_to_server_user(password_file);
-    const auto result = run_to_end(
-        {(programs_ / "initdb").string(), "--pgdata=" + data_.string(), "--username=postgres", "--no-sync",
-         "--locale=C", "--encoding=UTF8", "--pwfile=" + password_file.string(),
-         std::string{"--auth="} + (options_.auth == PostgresAuth::scram ? "scram-sha-256" : "trust")},
-        {.working_directory = folder_.path(), .user = server_user()});
-    fs::remove(password_file);
-    if (result.exit_code != 0) {
-        throw std::runtime_error("initdb failed:\n" + result.out + result.err);
-    }
+    make_cluster({programs_, options_.auth == PostgresAuth::scram ? "scram-sha-256" : "trust",
+                  options_.password, server_user()},
+                 data_);
 }
 
 void PostgresServer::write_settings() const {

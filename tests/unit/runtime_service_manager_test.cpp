@@ -48,20 +48,22 @@ TEST_P(ServiceManagerTest, ToldHowTheProgramIs) {
     EXPECT_TRUE(comes("STATUS=Starting: NATS has not answered yet")) << socket.text();
     EXPECT_FALSE(socket.told("READY=1")) << "nothing turns yet";
     connected = false;
-    const auto watching = watch();
-    EXPECT_TRUE(comes("READY=1")) << socket.text();
-    EXPECT_TRUE(comes("STATUS=Waiting: NATS is not connected")) << socket.text();
-    connected = true;
-    EXPECT_TRUE(comes("STATUS=Ready")) << socket.text();
-    EXPECT_TRUE(is_fed_again()) << socket.text();
-    EXPECT_EQ(socket.count("READY=1"), 1U) << socket.text();
-    manager->reloading();
-    manager->reloaded();
-    EXPECT_TRUE(wait_until([&] { return socket.count("READY=1") == 2; })) << socket.text();
-    EXPECT_TRUE(socket.told("RELOADING=1")) << socket.text();
-    manager->stopping();
-    manager->stopping();
-    EXPECT_TRUE(comes("STOPPING=1")) << socket.text();
+    {
+        const auto watching = watch();
+        EXPECT_TRUE(comes("READY=1")) << socket.text();
+        EXPECT_TRUE(comes("STATUS=Waiting: NATS is not connected")) << socket.text();
+        connected = true;
+        EXPECT_TRUE(comes("STATUS=Ready")) << socket.text();
+        EXPECT_TRUE(is_fed_again()) << socket.text();
+        EXPECT_EQ(socket.count("READY=1"), 1U) << socket.text();
+        manager->reloading();
+        manager->reloaded();
+        EXPECT_TRUE(wait_until([&] { return socket.count("READY=1") == 2; })) << socket.text();
+        EXPECT_TRUE(socket.told("RELOADING=1")) << socket.text();
+        manager->stopping();
+        manager->stopping();
+        EXPECT_TRUE(comes("STOPPING=1")) << socket.text();
+    }
     manager.reset();
     EXPECT_EQ(socket.lines().back(), "STATUS=Stopping") << "nothing is said after it";
     EXPECT_EQ(socket.count("STOPPING=1"), 1U) << socket.text();
