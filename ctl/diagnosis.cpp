@@ -49,7 +49,9 @@ class Report {
 void judge_jetstream(const PipelineSeen& seen, Report& report) {
     if (!seen.jetstream_fault.empty()) {
         report.add(Grade::failure, "JetStream", seen.jetstream_fault,
-                   "switch it on in nats-server's configuration (jetstream {}), and for this user's account");
+                   "switch it on in nats-server's configuration (jetstream {}) and for this user's account; "
+                   "where no "
+                   "answer came, look at this user's rights and NATS_INBOX_PREFIX (docs/nats-rights.md)");
         return;
     }
     const bool limited = seen.most_stored_bytes > 0;
@@ -68,9 +70,10 @@ void judge_jetstream(const PipelineSeen& seen, Report& report) {
 void judge_stream(const StreamSeen& stream, const char* kind, Report& report) {
     const std::string subject = std::string{kind} + " " + stream.name;
     if (!stream.fault.empty()) {
-        report.add(
-            Grade::failure, subject, stream.fault,
-            "start an aggregator, which creates it, or look at this user's rights (docs/nats-rights.md)");
+        report.add(Grade::failure, subject, stream.fault,
+                   stream.absent
+                       ? "start an aggregator, which creates it"
+                       : "look at the NATS servers, and at this user's rights (docs/nats-rights.md)");
         return;
     }
     if (stream.replicas_current < stream.replicas) {
@@ -92,6 +95,12 @@ void judge_stream(const StreamSeen& stream, const char* kind, Report& report) {
     }
     report.ok(subject,
               stream.replicas == 1 ? "one replica" : counted(stream.replicas, "replica") + ", all current");
+}
+
+/// Whether what is said of a bucket's content rests on anything: what could not be read may hold everything.
+bool is_known(const PipelineSeen& seen, std::string_view bucket) {
+    const auto found = std::ranges::find(seen.buckets, bucket, &StreamSeen::name);
+    return found == seen.buckets.end() || found->fault.empty() || found->absent;
 }
 
 void judge_definitions(const PipelineSeen& seen, Report& report) {
@@ -245,11 +254,14 @@ std::vector<Finding> diagnose(const PipelineSeen& seen) {
     if (seen.jetstream_fault.empty()) {
         for (const StreamSeen& bucket : seen.buckets) judge_stream(bucket, "bucket", report);
         judge_stream(seen.history, "stream", report);
-        judge_definitions(seen, report);
-        judge_probes(seen, report);
-        judge_aggregators(seen, report);
-        judge_bridges(seen, report);
-        judge_states(seen, report);
+        const bool targets_known = is_known(seen, contract::kTargetsBucket);
+        if (targets_known) judge_definitions(seen, report);
+        if (is_known(seen, contract::kMembersBucket)) {
+            judge_probes(seen, report);
+            judge_aggregators(seen, report);
+            judge_bridges(seen, report);
+        }
+        if (targets_known && is_known(seen, contract::kStateBucket)) judge_states(seen, report);
         judge_clocks(seen, report);
     }
     return report.take();

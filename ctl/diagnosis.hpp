@@ -15,8 +15,9 @@ namespace pgpulse::ctl {
 
 /// A stream or bucket as the server describes it.
 struct StreamSeen {
-    std::string name;   // of the bucket or stream
-    std::string fault;  // why nothing is known of it; empty: it is there
+    std::string name;     // of the bucket or stream
+    std::string fault;    // why nothing is known of it; empty: it is there
+    bool absent = false;  // the server says so; otherwise what it holds is not known
     int replicas = 1;
     int replicas_current = 1;
     std::int64_t per_subject = 0;  // messages kept of each subject

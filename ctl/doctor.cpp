@@ -37,7 +37,8 @@ StreamSeen look_at(nats::Connection& connection, const std::string& name, const 
     seen.name = name;
     const auto facts = nats::look_at_stream(connection, stream);
     if (!facts) {
-        seen.fault = facts.error().status == NATS_NOT_FOUND ? "is not there" : facts.error().text;
+        seen.absent = facts.error().status == NATS_NOT_FOUND;
+        seen.fault = seen.absent ? "is not there" : facts.error().text;
         return seen;
     }
     seen.replicas = facts->replicas;

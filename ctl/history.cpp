@@ -19,6 +19,7 @@ namespace {
 using nats::StreamReader;
 
 constexpr std::chrono::milliseconds kSlice{100};
+constexpr std::chrono::milliseconds kOneTry{1000};
 
 /// One line of --json: what the message's headers say, and the state as it is stored.
 void print_json(const contract::HistoryMark& mark, const StreamReader& reader) {
@@ -41,9 +42,11 @@ tl::expected<std::vector<TimelineEntry>, std::string> read_history(nats::Connect
     const std::string stream{contract::kHistoryStream};
     const auto deadline = runtime::mono_now() + options.timeout;
     const auto goes_on = [&] { return connection.connected() && runtime::mono_now() < deadline; };
-    const StreamReader::Start start{.subjects = contract::history_subject(target),
-                                    .patience = options.timeout};
-    const auto reader = StreamReader::open(connection, stream, start, goes_on);
+    // A consumer that was made on a server that is away never answers; the next is made elsewhere.
+    const StreamReader::Start start{.subjects = contract::history_subject(target), .patience = kOneTry};
+    auto reader = StreamReader::open(connection, stream, start, goes_on);
+    while (!reader && reader.error().status == NATS_TIMEOUT && goes_on())
+        reader = StreamReader::open(connection, stream, start, goes_on);
     if (!reader) return tl::unexpected(reader.error().text);
     std::vector<TimelineEntry> entries;
     while (goes_on()) {

@@ -12,6 +12,10 @@ namespace pgpulse::nats {
 namespace {
 
 constexpr int64_t kRequestTimeoutMs = 2000;
+/// Of three servers with one away, one in three consumers is made on the one that is away and never answers
+/// (docs/nats.md): so many are asked for in quick succession, before a server is thought to be slow.
+constexpr int64_t kFirstSubscribeWaitMs = 500;
+constexpr int kQuickSubscribes = 4;
 constexpr int64_t kLongestSubscribeWaitMs = 32'000;
 constexpr int64_t kNextMessageMs = 200;
 constexpr int64_t kHeartbeatNs = 1'000'000'000;
@@ -158,11 +162,21 @@ Result<void> delete_unacknowledged(Connection& connection, std::string_view buck
     return {};
 }
 
+/// How long the server may take to make a consumer.
+struct SubscribePatience {
+    std::int64_t wait_ms = kFirstSubscribeWaitMs;
+    int timeouts = 0;  // in a row
+
+    void lengthen() {
+        if (++timeouts >= kQuickSubscribes) wait_ms = std::min(2 * wait_ms, kLongestSubscribeWaitMs);
+    }
+};
+
 /// One pass over the bucket: from `opened` until it is lost or the watch ends.
 struct BucketWatch::Follow {
     BucketWatch& watch;
     jsCtx* js;
-    std::int64_t& subscribe_wait_ms;
+    SubscribePatience& patience;
     BucketContinuity& continuity;
     /// Counted before the first look: a connection that is established anew after it has the bucket read again.
     std::uint64_t times_established;
@@ -174,10 +188,10 @@ struct BucketWatch::Follow {
     bool loaded = false;
     bool steady = false;  // its end was decided by a look, while messages came as they should
 
-    Follow(BucketWatch& of, jsCtx* jetstream, std::int64_t& wait_ms, BucketContinuity& to_tell)
+    Follow(BucketWatch& of, jsCtx* jetstream, SubscribePatience& with, BucketContinuity& to_tell)
         : watch(of),
           js(jetstream),
-          subscribe_wait_ms(wait_ms),
+          patience(with),
           continuity(to_tell),
           times_established(of.connection_.times_established()),
           stream(stream_of(of.bucket_)),
@@ -227,21 +241,22 @@ struct BucketWatch::Follow {
         natsSubscription* raw = nullptr;
         jsErrCode code = static_cast<jsErrCode>(0);
         const std::string all = prefix + ">";
-        auto patient = jetstream(watch.connection_, subscribe_wait_ms);
+        auto patient = jetstream(watch.connection_, patience.wait_ms);
         if (!patient) return false;
         subscriber = std::move(*patient);
         const natsStatus s = js_SubscribeSync(&raw, subscriber.get(), all.c_str(), nullptr, &options, &code);
         if (s != NATS_OK) {
             // A server that looks for the newest values among millions needs longer; one that is frozen is not waited
             // for so long at first.
-            if (s == NATS_TIMEOUT)
-                subscribe_wait_ms = std::min(2 * subscribe_wait_ms, kLongestSubscribeWaitMs);
-            if (watch.connection_.connected())
+            const bool first = patience.timeouts == 0;
+            if (s == NATS_TIMEOUT) patience.lengthen();
+            if (watch.connection_.connected() && !(s == NATS_TIMEOUT && first))
                 spdlog::warn("watch of bucket '{}': {}", watch.bucket_,
                              make_error("subscribe", s, code).text);
             return false;
         }
         subscription.reset(raw);
+        patience.timeouts = 0;
         natsSubscription_SetPendingLimits(raw, -1, -1);
         continuity.opened(*now_there);
         emit(BucketEvent::Kind::opened);
@@ -345,10 +360,10 @@ void BucketWatch::run() {
         return;
     }
     BucketContinuity continuity;
-    std::int64_t subscribe_wait_ms = kRequestTimeoutMs;
+    SubscribePatience patience;
     int tries = 0;
     while (!stopped_after(std::chrono::milliseconds{0})) {
-        Follow follow{*this, js->get(), subscribe_wait_ms, continuity};
+        Follow follow{*this, js->get(), patience, continuity};
         if (!connection_.connected() || !follow.open()) {
             // Whoever makes the bucket usually does so within a moment; only a longer wait is worth a line.
             if (connection_.connected() && ++tries == kTriesBeforeTold)

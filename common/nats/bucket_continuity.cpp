@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <utility>
 
 namespace pgpulse::nats {
 namespace {
@@ -25,6 +26,7 @@ void BucketContinuity::opened(const Look& look) {
     keys_.clear();
     newer_keys_.clear();
     counts_agreed_ = false;
+    behind_ = false;
 }
 
 void BucketContinuity::loaded() {
@@ -57,7 +59,13 @@ std::optional<BucketContinuity::Break> BucketContinuity::looked(const Look& look
     last_look_ = look;
     silent_ = true;
     if (look.created_ns != before.created_ns) return Break::created_anew;
-    if (look.last_revision < std::max(told_revision_, before.last_revision)) return Break::went_back;
+    const std::uint64_t known = std::max(told_revision_, before.last_revision);
+    if (look.last_revision < known) {
+        last_look_.last_revision = known;
+        if (std::exchange(behind_, true)) return Break::went_back;
+        return std::nullopt;
+    }
+    behind_ = false;
     if (!loaded_) {
         silent_looks_ = was_silent ? silent_looks_ + 1 : 0;
         if (silent_looks_ >= kSilentLooks) return Break::never_loaded;

@@ -11,7 +11,9 @@
 // A watch is told what is written and nothing else. What else happens to a bucket shows in what the server says of
 // its stream, looked at every second:
 //   created_anew   The stream's creation time is another one.
-//   went_back      Its last revision is lower than one that was seen: newest writes were lost.
+//   went_back      Its last revision is lower than one that was seen, at two looks in a row: newest writes were lost. Of a
+//                  stream with replicas a follower may deliver what its leader, who answers the look, has yet to
+//                  apply; until it has, its counts say nothing either.
 //   rewritten      The newest revision told was stored at another time than the server says: newest writes were
 //                  lost, and as many others came in their place.
 //   delivery_gap   The consumer is another one: the messages stopped coming for a while, and what was rewritten
@@ -75,6 +77,7 @@ class BucketContinuity {
     bool silent_ = true;  // nothing told since the last look
     int silent_looks_ = 0;
     bool times_agreed_ = false;
+    bool behind_ = false;  // the last look told of less than is known
     /// Hashes, sorted and without duplicates. In one piece: nodes of their own, strewn among the messages
     /// of a big bucket, would keep the memory of those messages from being given back.
     std::vector<std::uint64_t> keys_;

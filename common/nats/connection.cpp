@@ -274,8 +274,13 @@ void Connection::on_error(natsConnection* handle, natsSubscription* subscription
                              ? parse_permissions_violation(text == nullptr ? "" : text)
                              : std::nullopt;
     if (missing) {
-        auto& lines = static_cast<Connection*>(self)->missing_rights_;
-        if (const auto line = lines.line(*missing, std::chrono::steady_clock::now())) spdlog::error(*line);
+        auto* const connection = static_cast<Connection*>(self);
+        {
+            const std::lock_guard lock{connection->missing_mutex_};
+            connection->missing_ = missing;
+        }
+        if (const auto line = connection->missing_rights_.line(*missing, std::chrono::steady_clock::now()))
+            spdlog::error(*line);
         return;
     }
     const bool explained = text != nullptr && *text != '\0';
@@ -286,6 +291,11 @@ void Connection::on_error(natsConnection* handle, natsSubscription* subscription
     const bool passing = !explained || status == NATS_MISSED_HEARTBEAT || status == NATS_TIMEOUT ||
                          status == NATS_CONNECTION_DISCONNECTED || status == NATS_CONNECTION_CLOSED;
     spdlog::log(passing ? spdlog::level::debug : spdlog::level::err, line);
+}
+
+std::optional<MissingRight> Connection::missing_right() const {
+    const std::lock_guard lock{missing_mutex_};
+    return missing_;
 }
 
 int64_t Connection::reconnect_delay(natsConnection*, int attempts, void*) {

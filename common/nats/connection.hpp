@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -84,6 +86,9 @@ class Connection {
     /// Sends what is buffered and waits for the server to have it; at most `timeout`.
     Result<void> flush(std::chrono::milliseconds timeout);
 
+    /// The right whose lack the server has spoken of last; empty: none yet. Any thread.
+    [[nodiscard]] std::optional<MissingRight> missing_right() const;
+
     /// nats.c's handle, for this folder's other classes.
     [[nodiscard]] natsConnection* handle() const { return handle_.get(); }
     /// Where subscriptions of this connection go to end.
@@ -107,6 +112,8 @@ class Connection {
     std::string url_for_log_;  // without a password
     const std::string inbox_prefix_;
     MissingRightLines missing_rights_;  // of nats.c's thread
+    mutable std::mutex missing_mutex_;
+    std::optional<MissingRight> missing_;
     ConnectionHandle handle_;
     std::shared_ptr<RetiredSubscriptions> retired_ = std::make_shared<RetiredSubscriptions>();
 };

@@ -48,8 +48,8 @@ std::string consumer_request(const std::string& stream, const StreamReader::Star
     return nlohmann::json{{"stream_name", stream}, {"config", std::move(config)}}.dump();
 }
 
-Error refused(const std::string& stream, const std::string& why) {
-    return {NATS_ERR, static_cast<jsErrCode>(0), "read stream '" + stream + "': " + why};
+Error refused(const std::string& stream, const std::string& why, natsStatus status = NATS_ERR) {
+    return {status, static_cast<jsErrCode>(0), "read stream '" + stream + "': " + why};
 }
 
 }  // namespace
@@ -103,7 +103,7 @@ Result<Message> StreamReader::answer(const std::string& stream, milliseconds pat
         if (s == NATS_OK) return Message{raw};
         if (s != NATS_TIMEOUT) return tl::unexpected(make_error("read stream '" + stream + "'", s));
         if (!go_on()) return tl::unexpected(refused(stream, "given up"));
-        if (Clock::now() >= deadline) return tl::unexpected(refused(stream, "no answer"));
+        if (Clock::now() >= deadline) return tl::unexpected(refused(stream, "no answer", NATS_TIMEOUT));
     }
 }
 

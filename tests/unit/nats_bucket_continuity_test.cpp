@@ -77,7 +77,18 @@ TEST_F(BucketContinuityTest, BreaksWhereTheStreamWasCreatedAnew) {
 
 TEST_F(BucketContinuityTest, BreaksWhereTheLastRevisionIsLower) {
     loaded(3);
+    EXPECT_EQ(continuity.looked(look_at(2, 2, 2)), std::nullopt);
     EXPECT_EQ(continuity.looked(look_at(2, 2, 2)), Break::went_back);
+}
+
+TEST_F(BucketContinuityTest, HoldsWhereTheLeaderHasYetToApplyWhatAFollowerDelivered) {
+    loaded(3);
+    for (std::uint64_t revision = 4; revision <= 8; revision += 2) {
+        ASSERT_EQ(tell("k" + std::to_string(revision), revision), std::nullopt);
+        ASSERT_EQ(tell("k" + std::to_string(revision + 1), revision + 1), std::nullopt);
+        EXPECT_EQ(continuity.looked(look_at(revision, revision, revision)), std::nullopt);
+        EXPECT_EQ(continuity.looked(look_at(revision + 1, revision + 1, revision + 1)), std::nullopt);
+    }
 }
 
 TEST_F(BucketContinuityTest, BreaksWhereALowerRevisionIsTold) {
@@ -89,6 +100,7 @@ TEST_F(BucketContinuityTest, BreaksWhereAnEmptyStreamGoesBack) {
     continuity.opened(look_at(7, 0, 0));
     continuity.loaded();
     EXPECT_EQ(continuity.looked(look_at(7, 0, 0)), std::nullopt);
+    EXPECT_EQ(continuity.looked(look_at(6, 0, 0)), std::nullopt);
     EXPECT_EQ(continuity.looked(look_at(6, 0, 0)), Break::went_back);
 }
 
