@@ -38,19 +38,32 @@ ordered_json normal_form(const contract::StoredDefinition& stored) {
     return ordered_json::parse(contract::encode(stored));
 }
 
+/// A maintenance that was begun by `pgpulse maintenance` is no file's to end by saying nothing of it.
+void keep_maintenance(const HeldDefinition& held, contract::TargetDefinition& definition) {
+    if (definition.maintenance_until) return;
+    const auto stored = contract::decode_definition(definition.name, held.value);
+    if (!stored || !stored->definition.maintenance_until) return;
+    definition.maintenance_until = stored->definition.maintenance_until;
+    const std::string key{kMaintenanceReason};
+    const auto reason = stored->definition.meta.find(key);
+    if (reason != stored->definition.meta.end()) definition.meta.try_emplace(key, reason->second);
+}
+
 }  // namespace
 
 DefinitionPlan plan_apply(const std::vector<contract::TargetDefinition>& wanted, const HeldDefinitions& held,
                           bool prune) {
     DefinitionPlan plan;
     std::set<std::string> named;
-    for (const contract::TargetDefinition& definition : wanted) {
+    for (const contract::TargetDefinition& in_file : wanted) {
+        contract::TargetDefinition definition = in_file;
         named.insert(definition.name);
         DefinitionChange change;
         change.name = definition.name;
-        change.value = contract::encode({definition, contract::WrittenBy::operator_});
         const auto known = held.find(definition.name);
         change.kind = known == held.end() || known->second.value.empty() ? Kind::create : Kind::change;
+        if (change.kind == Kind::change) keep_maintenance(known->second, definition);
+        change.value = contract::encode({definition, contract::WrittenBy::operator_});
         if (known != held.end()) change.expected = known->second.revision;
         if (change.kind == Kind::change) {
             const auto stored = contract::decode_definition(definition.name, known->second.value);

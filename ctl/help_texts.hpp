@@ -41,7 +41,9 @@ inline constexpr const char* kMembersHelp =
 inline constexpr const char* kApplyHelp =
     "Each change is a line: '+' created, '~' changed, '-' removed. What an operator applied no --targets "
     "file of a\n"
-    "probe overrules. Every file is read before anything is written.\n"
+    "probe overrules. Every file is read before anything is written. A maintenance that a file says nothing "
+    "of "
+    "goes on.\n"
     "Exit code: 0 done, 2 wrong usage or file, 3 NATS or the bucket cannot be reached, or something was not "
     "written.\n"
     "Examples:\n"
@@ -168,7 +170,8 @@ inline constexpr const char* kHelp =
     "  pgpulse apply -f targets.json                these targets are to be observed\n"
     "  pgpulse maintenance on orders-db --for 1h    it may be away for an hour\n"
     "  NATS_URL=nats://10.0.0.5:4222 pgpulse status --json\n"
-    "Environment: NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS, NATS_NKEY, NATS_CERT, "
+    "Environment: NATS_URL, NATS_USER, NATS_PASSWORD, NATS_PASSWORD_FILE, NATS_TOKEN, "
+    "NATS_TOKEN_FILE, NATS_CREDS, NATS_NKEY, NATS_CERT, "
     "NATS_KEY, NATS_CA, NATS_INBOX_PREFIX, NO_COLOR.";
 
 }  // namespace pgpulse::ctl

@@ -26,8 +26,10 @@ std::string changes_of(const contract::State& state) {
     std::string words;
     for (std::size_t i = 0; i < contract::kChanges; ++i) {
         if (!state.changed.test(i)) continue;
+        const auto change = static_cast<contract::Change>(i);
         words += words.empty() ? "" : ", ";
-        words += to_string(static_cast<contract::Change>(i));
+        words += to_string(change);
+        if (change == contract::Change::maintenance) words += state.maintenance ? " on" : " off";
     }
     return words.empty() ? "-" : words;
 }

@@ -41,6 +41,19 @@ TEST(DefinitionPlan, SaysWhatIsCreatedAndChangedAndLeavesWhatIsAsItShouldBe) {
     EXPECT_EQ(contract::decode_definition("db2", plan.changes[0].value)->definition, a_target("db2", 5433));
 }
 
+TEST(DefinitionPlan, AFileThatSaysNothingOfAMaintenanceDoesNotEndIt) {
+    auto maintained = a_target("db1");
+    maintained.maintenance_until = contract::WallTime{std::chrono::hours{24}};
+    maintained.meta[std::string{kMaintenanceReason}] = "kernel";
+    const HeldDefinitions held{{"db1", held_as(maintained, 3)}};
+    EXPECT_TRUE(plan_apply({a_target("db1")}, held, true).changes.empty());
+    auto moved = a_target("db1", 5433);
+    const auto plan = plan_apply({moved}, held, false);
+    EXPECT_THAT(in_words(plan), ElementsAre("~ db1: port: 5432 -> 5433"));
+    moved.maintenance_until = contract::WallTime{std::chrono::hours{1}};
+    EXPECT_THAT(in_words(plan_apply({moved}, held, false)).front(), HasSubstr("maintenance_until: "));
+}
+
 TEST(DefinitionPlan, WhatWasDeletedIsCreatedAfterItsMarker) {
     const auto plan = plan_apply({a_target("db1")}, {{"db1", {"", 7}}}, true);
     EXPECT_THAT(in_words(plan), ElementsAre("+ db1"));
