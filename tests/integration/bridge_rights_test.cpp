@@ -35,9 +35,11 @@ std::string text_of(const std::filesystem::path& path) {
     return {std::istreambuf_iterator<char>{file}, {}};
 }
 
-std::string policy_of_the_file() {
-    return text_of(std::filesystem::path{support::source_folder()} / "deploy/consul/bridge-policy.hcl");
+std::string deployed(const char* policy) {
+    return text_of(std::filesystem::path{support::source_folder()} / "deploy/consul" / policy);
 }
+
+std::string policy_of_the_file() { return deployed("bridge-policy.hcl"); }
 
 /// The rules without one.
 std::string without(const std::string& rules, const std::string& resource, const std::string& name) {
@@ -138,6 +140,24 @@ TEST_F(BridgeRights, OfTheFileAreEnoughForEverything) {
               200);
     EXPECT_EQ(put_as(token.secret(), "/v1/agent/check/update/bridge-ttl", R"({"Status":"passing"})"), 200);
     EXPECT_EQ(put_as(token.secret(), "/v1/agent/service/deregister/pgpulse-consul-bridge-1", ""), 200);
+}
+
+TEST_F(BridgeRights, OfAReaderShowWhatTheBridgeWroteAndNoMore) {
+    define("orders-db", "orders");
+    const auto revision = flip("orders-db", Health::up);
+    start_bridge(support::ConsulToken{consul, policy_of_the_file()}.secret());
+    ASSERT_TRUE(wait_until([&] { return says("orders-db", "passing", revision); })) << bridge->log();
+
+    const support::ConsulToken reader{consul, deployed("reader-policy.hcl")};
+    const auto instances = [&](const std::string& token) {
+        return json::parse(ask(token, "/v1/health/service/orders").body, nullptr, false).size();
+    };
+    EXPECT_EQ(instances(reader.secret()), 1U);
+    EXPECT_EQ(
+        instances(support::ConsulToken{consul, "key_prefix \"health/\" { policy = \"read\" }"}.secret()), 0U);
+    EXPECT_EQ(ask(reader.secret(), "/v1/kv/health/orders-db?raw").status, 200);
+    EXPECT_EQ(put_as(reader.secret(), "/v1/kv/health/orders-db", "1"), 403);
+    EXPECT_EQ(put_as(reader.secret(), "/v1/catalog/deregister", R"({"Node":"orders-db"})"), 403);
 }
 
 TEST_F(BridgeRights, OfTheFileAllowNothingBeyond) {
