@@ -2,6 +2,7 @@
 
 #include "common/runtime/config_file.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -58,7 +59,8 @@ std::map<std::string, std::string> Reload::carry_out() {
         return {};
     }
     std::vector<std::string> news;
-    for (const auto& [key, value] : changes->at_once) news.push_back(key + " is '" + value + "' now");
+    for (const auto& [key, value] : changes->at_once)
+        news.push_back(fmt::format("{} is '{}' now", key, value));
     if (!changes->at_next_start.empty()) {
         const bool several = changes->at_next_start.size() > 1;
         news.push_back(enumerated(changes->at_next_start) + (several ? " have" : " has") +
