@@ -103,8 +103,8 @@ void HistoryCopier::fault(const std::string& text) {
     // While the connection is lost requests fail by nature: the connection's own line says so.
     if (!connection_.connected()) return;
     if (const auto kept_back = faults_.allow(mono_now())) {
-        spdlog::warn("history: {}: going on from its end ({} further such lines kept back)", text,
-                     *kept_back);
+        spdlog::warn("history: {}: trying again, from where the history ends{}", text,
+                     runtime::kept_back_words(*kept_back));
     }
 }
 

@@ -206,7 +206,7 @@ void Loop::outcome(const std::string& target, Written written, std::uint64_t exp
 
 void Loop::write_fault(const std::string& text) {
     const auto kept_back = failures_.allow(runtime::mono_now());
-    if (kept_back) spdlog::warn("{}: trying again ({} further such lines kept back)", text, *kept_back);
+    if (kept_back) spdlog::warn("{}: trying again{}", text, runtime::kept_back_words(*kept_back));
 }
 
 void Loop::follow_ranks() {
@@ -240,8 +240,8 @@ void Loop::handle(nats::Message& message) {
     if (!ping) {
         metrics_.refused(ping.error().cause);
         if (const auto kept_back = refusals_.allow(runtime::mono_now())) {
-            spdlog::warn("refused a message on {}: {} ({} further such lines kept back)",
-                         nats::subject_of(message), ping.error().detail, *kept_back);
+            spdlog::warn("refused a message on {}: {}{}", nats::subject_of(message), ping.error().detail,
+                         runtime::kept_back_words(*kept_back));
         }
         return;
     }

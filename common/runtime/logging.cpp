@@ -6,6 +6,7 @@
 
 #include <ctime>
 #include <memory>
+#include <string>
 
 namespace pgpulse::runtime {
 namespace {
@@ -51,6 +52,11 @@ void set_up_logging(std::string_view program, std::string_view level, std::strin
     logger->set_level(spdlog::level::from_str(std::string{level}));
     logger->flush_on(spdlog::level::info);
     spdlog::set_default_logger(std::move(logger));
+}
+
+std::string kept_back_words(std::uint64_t lines) {
+    if (lines == 0) return {};
+    return " (" + std::to_string(lines) + " further such " + (lines == 1 ? "line" : "lines") + " kept back)";
 }
 
 std::optional<std::uint64_t> LineLimit::allow(std::chrono::steady_clock::time_point now) {

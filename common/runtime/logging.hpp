@@ -13,6 +13,9 @@ namespace pgpulse::runtime {
 /// message).
 void set_up_logging(std::string_view program, std::string_view level, std::string_view format);
 
+/// " (3 further such lines kept back)"; empty for none.
+std::string kept_back_words(std::uint64_t lines);
+
 /// Lets one line through every `interval` and counts the others, so that a flood of faults cannot flood the
 /// log. Not for several threads at once.
 class LineLimit {
