@@ -55,12 +55,13 @@ class NatsCluster {
 
     // By the server that connects, then by the one that it reaches. Of two servers the later one connects alone: where
     // both do, one of the two routes is closed as a duplicate, and nats-server 2.10 was seen never to tell the other of its
-    // JetStream then ("no suitable peers for placement").
+    // JetStream then.
     std::array<std::array<std::unique_ptr<TcpRelay>, kServers>, kServers> routes_;
     std::array<std::unique_ptr<NatsServer>, kServers> servers_;
     std::array<bool, kServers> answers_{};  // neither killed, stopped nor cut off
 
     void wait_until_ready();
+    void start_anew();
     TcpRelay& route_between(std::size_t one, std::size_t other);
     [[nodiscard]] Answer ask(const std::string& stream) const;
 };
