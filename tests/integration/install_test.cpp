@@ -127,12 +127,10 @@ TEST_P(InstalledDaemon, TakesItsConfigurationAsItIsAndWithEveryLine) {
 }
 
 TEST_P(InstalledDaemon, ReadsEveryVariableOfItsEnvironmentFile) {
-    // What read_nats_environment, the bridge's options and libpq read besides what --help shows.
-    std::set<std::string> known{
-        "NATS_USER", "NATS_PASSWORD_FILE", "NATS_TOKEN_FILE", "NATS_CREDS",    "NATS_NKEY",
-        "NATS_CERT", "NATS_KEY",           "NATS_CA",         "PGSERVICEFILE", "CONSUL_HTTP_SSL_VERIFY"};
+    // What libpq reads besides what --help speaks of.
+    std::set<std::string> known{"PGSERVICEFILE"};
     const std::string shown = help();
-    const std::regex variable{R"(\(env (\w+)\))"};
+    const std::regex variable{R"(\b([A-Z]+(_[A-Z]+)+)\b)"};
     for (std::sregex_iterator it{shown.begin(), shown.end(), variable}; it != std::sregex_iterator{}; ++it)
         known.insert((*it)[1]);
     std::istringstream lines{text_of(installed->environment(daemon))};
