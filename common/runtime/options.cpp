@@ -269,7 +269,7 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
         return 0;
     }
 
-    std::map<std::string, std::vector<std::string>> from_file;
+    std::map<std::string, ConfigValue> from_file;
     if (!impl_->config_file.empty()) {
         std::map<std::string, ConfigKey> keys;
         for (const Impl::Entry& entry : impl_->entries) keys[entry.key] = {entry.list != nullptr};
@@ -292,8 +292,8 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
             } else {
                 entry.from_file = true;
                 if (const auto it = from_file.find(entry.key); it != from_file.end()) {
-                    entry.value = it->second;
-                    entry.origin = impl_->config_file;
+                    entry.value = it->second.items;
+                    entry.origin = it->second.place;
                 }
             }
             *entry.list = entry.value;
@@ -312,8 +312,8 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
             entry.from_file = true;
             const auto it = from_file.find(entry.key);
             if (it == from_file.end()) continue;
-            origin = impl_->config_file + ": key '" + entry.key + "'";
-            value = it->second.front();
+            origin = it->second.place;
+            value = it->second.items.front();
         }
         if (const auto expected = entry.check ? entry.check(value) : std::nullopt) {
             origin += ": expected " + *expected + ", found '" + value + "'";

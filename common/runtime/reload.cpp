@@ -31,16 +31,17 @@ tl::expected<Reload::Changes, std::string> Reload::read() {
     Changes changes;
     for (const auto& [key, setting] : settings_) {
         if (!setting.from_file) continue;
-        const auto [it, missing] = values->try_emplace(key, setting.by_default);
-        if (!missing && setting.expected) {
-            if (const auto expected = setting.expected(it->second.front())) {
-                return tl::unexpected(file_ + ": key '" + key + "': expected " + *expected + ", found '" +
-                                      it->second.front() + "'");
+        const auto found = values->find(key);
+        const auto& items = found == values->end() ? setting.by_default : found->second.items;
+        if (found != values->end() && setting.expected) {
+            if (const auto expected = setting.expected(items.front())) {
+                return tl::unexpected(found->second.place + ": expected " + *expected + ", found '" +
+                                      items.front() + "'");
             }
         }
-        if (it->second == setting.value) continue;
+        if (items == setting.value) continue;
         if (setting.at_once)
-            changes.at_once[key] = it->second.empty() ? std::string{} : it->second.front();
+            changes.at_once[key] = items.empty() ? std::string{} : items.front();
         else
             changes.at_next_start.push_back(key);
     }

@@ -110,7 +110,7 @@ TEST(BadInput, AConfigurationFileIsReadWithCare) {
     std::ofstream{file} << "log-level = \"warn\"\nsiet = \"fra1\"\n";
     const std::string absent = (folder / "absent.toml").string();
     for (const std::string& daemon : kDaemons) {
-        expect_refused(daemon, {"--config", file}, file + ": unknown key 'siet'");
+        expect_refused(daemon, {"--config", file}, file + ":2: unknown key 'siet'");
         expect_refused(daemon, {"--config", absent}, "--config: cannot read '" + absent + "'");
     }
 }

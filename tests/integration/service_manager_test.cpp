@@ -148,7 +148,7 @@ TEST_P(Supervised, ReadsItsConfigurationAgain) {
     daemon->process().signal(SIGHUP);
     EXPECT_TRUE(
         logs(file +
-             ": key 'log-level': expected one of trace|debug|info|warn|error, found 'loud'; nothing is "
+             ":2: key 'log-level': expected one of trace|debug|info|warn|error, found 'loud'; nothing is "
              "changed"))
         << all();
     EXPECT_EQ(daemon->stop(), 0);

@@ -178,8 +178,8 @@ CONF
 }
 
 ask_pgpulse() {
-    install -m 600 "$work/nats.password" "$tree/root/nats.password"
-    inside env NATS_URL="$nats_url" NATS_USER=pgpulse NATS_PASSWORD_FILE=/root/nats.password pgpulse "$@" 2>&1
+    install -m 600 "$work/nats.password" "$tree/etc/nats.password"
+    inside env NATS_URL="$nats_url" NATS_USER=pgpulse NATS_PASSWORD_FILE=/etc/nats.password pgpulse "$@" 2>&1
 }
 # status_says FIELD VALUE
 status_says() { [[ $(ask_pgpulse status --json db1 | jq -r ".state.$1" 2>/dev/null) == "$2" ]]; }
@@ -200,8 +200,8 @@ run_without_systemd() {
     done
 
     echo '{"targets": [{"name": "db1", "address": "127.0.0.1", "port": '"$db1_port"'}]}' >"$tree/etc/targets.json"
-    install -m 600 "$work/nats.password" "$tree/root/nats.password"
-    export NATS_URL=$nats_url NATS_USER=pgpulse NATS_PASSWORD_FILE=/root/nats.password
+    install -m 600 "$work/nats.password" "$tree/etc/nats.password"
+    export NATS_URL=$nats_url NATS_USER=pgpulse NATS_PASSWORD_FILE=/etc/nats.password
     start pgpulse-aggregator chroot "$tree" pgpulse-aggregator --config /etc/pgpulse/aggregator.toml
     start pgpulse-probe chroot "$tree" pgpulse-probe --config /etc/pgpulse/probe.toml --targets /etc/targets.json
     start pgpulse-consul-bridge chroot "$tree" pgpulse-consul-bridge --config /etc/pgpulse/consul-bridge.toml

@@ -168,9 +168,9 @@ TEST_F(OptionsTest, AFaultNamesTheVariable) {
 TEST_F(OptionsTest, AFaultNamesTheFileAndTheKey) {
     std::string file = file_with("replicas = 6\n");
     expect_fault(parse({"--config", file}),
-                 file + ": key 'replicas': expected an integer from 1 to 5, found '6'");
-    file = file_with("keep = maybe\n");
-    expect_fault(parse({"--config", file}), file + ": key 'keep': expected true or false, found 'maybe'");
+                 file + ":1: key 'replicas': expected an integer from 1 to 5, found '6'");
+    file = file_with("# replicas = 1\n\n  keep=maybe # keep = true\n");
+    expect_fault(parse({"--config", file}), file + ":3: key 'keep': expected true or false, found 'maybe'");
 }
 
 TEST_F(OptionsTest, AnUnknownOptionIsNamedWhateverFollowsIt) {
@@ -182,14 +182,14 @@ TEST_F(OptionsTest, AnUnknownOptionIsNamedWhateverFollowsIt) {
 
 TEST_F(OptionsTest, AnUnknownKeyIsRefused) {
     std::string file = file_with("nats = \"x\"\nreplica = 3\n");
-    expect_fault(parse({"--config", file}), file + ": unknown key 'replica'");
+    expect_fault(parse({"--config", file}), file + ":2: unknown key 'replica'");
     file = file_with("[probe]\nnats = \"x\"\n");
-    expect_fault(parse({"--config", file}), file + ": section 'probe': there are no sections");
+    expect_fault(parse({"--config", file}), file + ":1: section 'probe': there are no sections");
 }
 
 TEST_F(OptionsTest, AKeyWithSeveralValuesIsRefused) {
     const std::string file = file_with("nats = [\"a\", \"b\"]\n");
-    expect_fault(parse({"--config", file}), file + ": key 'nats': expected one value");
+    expect_fault(parse({"--config", file}), file + ":1: key 'nats': expected one value");
 }
 
 TEST_F(OptionsTest, AFileThatCannotBeReadIsNamed) {
@@ -342,12 +342,12 @@ TEST_F(OptionsTest, PrintsWhatAllComeToAndFromWhere) {
               "nats = \"tls://h1:4222,nats://h2\"  # --nats\n"
               "replicas = 3  # " +
                   file +
-                  ": key 'replicas'\n"
+                  ":1: key 'replicas'\n"
                   "log-level = \"warn\"  # PGPULSE_TEST_LEVEL\n"
                   "keep = false  # default\n"
                   "peer = [\"a\", \"b\"]  # " +
                   file +
-                  "\n"
+                  ":2: key 'peer'\n"
                   "# NATS_PASSWORD is set\n# PGPULSE_TEST_SECRET is set\n");
 }
 

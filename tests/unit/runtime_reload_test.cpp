@@ -97,8 +97,8 @@ TEST_F(ReloadTest, WhatAFlagSaysTheFileDoesNotChange) {
 TEST_F(ReloadTest, AFaultNamesFileAndKeyAndNothingIsTakenOver) {
     start("");
     EXPECT_EQ(fault("log-level = 'warn'\nreplicas = 9\n"),
-              file + ": key 'replicas': expected an integer from 1 to 5, found '9'");
-    EXPECT_EQ(fault("log-level = 'warn'\nreplica = 3\n"), file + ": unknown key 'replica'");
+              file + ":2: key 'replicas': expected an integer from 1 to 5, found '9'");
+    EXPECT_EQ(fault("log-level = 'warn'\nreplica = 3\n"), file + ":2: unknown key 'replica'");
     EXPECT_EQ(fault("log-level\n"), file + ":1: expected KEY = VALUE");
     EXPECT_THAT(read("log-level = 'warn'\n").at_once, ElementsAre(Pair("log-level", "warn")));
 }
