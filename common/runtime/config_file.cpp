@@ -1,6 +1,7 @@
 #include "common/runtime/config_file.hpp"
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -78,13 +79,13 @@ tl::expected<std::map<std::string, ConfigValue>, std::string> read_config_file(
     for (const CLI::ConfigItem& item : items) {
         if (!item.parents.empty()) {
             const std::string& section = item.parents.front();
-            return tl::unexpected(place("[" + section + "]") + " section '" + section +
-                                  "': there are no sections");
+            return tl::unexpected(
+                fmt::format("{} section '{}': there are no sections", place("[" + section + "]"), section));
         }
         const std::string name = item.fullname();
         const auto key = keys.find(name);
-        if (key == keys.end()) return tl::unexpected(place(name) + " unknown key '" + name + "'");
-        ConfigValue value{item.inputs, place(name) + " key '" + name + "'"};
+        if (key == keys.end()) return tl::unexpected(fmt::format("{} unknown key '{}'", place(name), name));
+        ConfigValue value{item.inputs, fmt::format("{} key '{}'", place(name), name)};
         if (item.inputs.size() != 1 && !key->second.is_list)
             return tl::unexpected(value.place + ": expected one value");
         values[name] = std::move(value);
