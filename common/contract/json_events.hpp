@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 namespace pgpulse::contract {
@@ -24,7 +23,7 @@ class JsonEvents {
     /// The text is the parser's: a copy of it takes no more than its length, which what it was read into may.
     virtual bool text(std::string_view value) = 0;
     virtual bool start_object() = 0;
-    virtual bool name(const std::string& name) = 0;
+    virtual bool name(std::string_view name) = 0;
     virtual bool end_object() = 0;
     virtual bool start_array() = 0;
     virtual bool end_array() = 0;

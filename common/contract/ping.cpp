@@ -164,7 +164,7 @@ class PingReader final : public JsonEvents {
     bool end_object() override { return close(); }
     bool end_array() override { return close(); }
 
-    bool name(const std::string& name) override {
+    bool name(std::string_view name) override {
         if (depth_ != 1) return true;
         field_ = static_cast<Field>(index_of_name(kFieldNames, name, due_));
         if (field_ != Field::other) due_ = static_cast<std::size_t>(field_) + 1;

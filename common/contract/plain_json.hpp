@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 namespace pgpulse::contract {
@@ -39,7 +38,7 @@ class PlainJson {
     const char* end_;
     Reader& reader_;
     Outcome outcome_ = Outcome::read;
-    std::string token_;
+    std::string_view token_;  // of the document
 
     bool not_plain() {
         outcome_ = Outcome::not_plain;
@@ -72,7 +71,7 @@ class PlainJson {
         const char* const begin = ++at_;
         while (at_ != end_ && *at_ >= ' ' && *at_ <= '~' && *at_ != '"' && *at_ != '\\') ++at_;
         if (at_ == end_ || *at_ != '"') return not_plain();
-        token_.assign(begin, at_);
+        token_ = {begin, at_};
         ++at_;
         return true;
     }

@@ -260,7 +260,7 @@ bool StateReader::end_array() {
     return true;
 }
 
-bool StateReader::name(const std::string& name) {
+bool StateReader::name(std::string_view name) {
     if (ignored_ > 0) return true;
     if (place_ == Place::evidence) {
         const std::size_t index = index_of_name(kEvidenceNames, name, evidence_due_);

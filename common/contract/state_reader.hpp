@@ -33,7 +33,7 @@ class StateReader final : public JsonEvents {
     bool end_object() override;
     bool start_array() override;
     bool end_array() override;
-    bool name(const std::string& name) override;
+    bool name(std::string_view name) override;
     void no_json() override;
 
   private:

@@ -1,6 +1,7 @@
 #include "common/contract/target.hpp"
 
-#include "common/contract/names.hpp"
+#include "common/contract/definition_rules.hpp"
+#include "common/contract/plain_definition.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -20,33 +21,6 @@ constexpr std::array<std::string_view, 24> kKeys{
     "rise",        "fall",        "observers",   "quorum",           "listener_interval_ms",
     "expect_role", "tags",        "meta",        "maintenance_until"};
 
-bool is_address(std::string_view text) {
-    if (text.empty() || text.size() > 253) return false;
-    // 0.0.0.0 and ::, however they are written, are nobody's address; Consul refuses them.
-    if (text.find_first_not_of("0.:") == std::string_view::npos) return false;
-    return std::ranges::all_of(text, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-               c == '-' || c == '_' || c == ':' || c == '%';
-    });
-}
-
-/// The name of the service that Consul's servers themselves are.
-constexpr std::string_view kConsulsOwnService = "consul";
-
-// What Consul takes as the meta of a service instance.
-constexpr std::size_t kMetaPairs = 64;
-constexpr std::size_t kMetaKeyBytes = 128;
-constexpr std::size_t kMetaValueBytes = 512;
-constexpr std::string_view kMetaReservedPrefix = "consul-";
-
-bool is_meta_key(std::string_view key) {
-    if (key.empty() || key.size() > kMetaKeyBytes || key.starts_with(kMetaReservedPrefix)) return false;
-    return std::ranges::all_of(key, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-               c == '_';
-    });
-}
-
 /// What stands in the document, short enough for one line.
 std::string found(const json& value) {
     if (value.is_string() || value.is_number() || value.is_boolean() || value.is_null()) {
@@ -57,139 +31,63 @@ std::string found(const json& value) {
     return value.is_array() ? "an array" : "an object";
 }
 
-/// Reads the keys of one object and keeps the first fault.
-class ObjectReader {
+/// A value of a parsed document, as the rules ask for it.
+class DomValue {
   public:
-    ObjectReader(const json& object, std::string_view where) : object_(object), where_(where) {}
+    explicit DomValue(const json& value) : value_(value) {}
 
-    void text(const char* key, std::string& to) {
-        read(key, "a string without control characters", [&](const json& value) {
-            if (!value.is_string()) return false;
-            const auto& text = value.get_ref<const std::string&>();
-            if (text.size() > 1024 || std::ranges::any_of(text, [](char c) { return c >= 0 && c < ' '; }))
-                return false;
-            to = text;
-            return true;
-        });
+    [[nodiscard]] bool is_null() const { return value_.is_null(); }
+    [[nodiscard]] std::optional<std::string_view> text() const {
+        if (!value_.is_string()) return std::nullopt;
+        return value_.get_ref<const std::string&>();
     }
-
-    template <typename Valid>
-    void text(const char* key, std::string& to, std::string_view expected, Valid valid) {
-        read(key, expected, [&](const json& value) {
-            if (!value.is_string() || !valid(value.get_ref<const std::string&>())) return false;
-            to = value.get<std::string>();
-            return true;
-        });
+    [[nodiscard]] std::optional<std::int64_t> integer() const {
+        if (!value_.is_number_integer()) return std::nullopt;
+        constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+        if (value_.is_number_unsigned() && value_.get<std::uint64_t>() > kMost) return std::nullopt;
+        return value_.get<std::int64_t>();
     }
-
-    template <typename T>
-    void integer(const char* key, T& to, std::int64_t low, std::int64_t high) {
-        read(key, "an integer from " + std::to_string(low) + " to " + std::to_string(high),
-             [&](const json& value) {
-                 if (!value.is_number_integer()) return false;
-                 if (value.is_number_unsigned() &&
-                     value.get<std::uint64_t>() >
-                         static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-                     return false;
-                 }
-                 const auto number = value.get<std::int64_t>();
-                 if (number < low || number > high) return false;
-                 to = static_cast<T>(number);
-                 return true;
-             });
+    [[nodiscard]] std::optional<std::vector<std::string>> strings() const {
+        if (!value_.is_array() || !all_strings()) return std::nullopt;
+        return value_.get<std::vector<std::string>>();
     }
-
-    void milliseconds(const char* key, std::chrono::milliseconds& to, std::int64_t low, std::int64_t high) {
-        std::int64_t number = to.count();
-        integer(key, number, low, high);
-        to = std::chrono::milliseconds{number};
+    [[nodiscard]] std::optional<std::map<std::string, std::string>> pairs() const {
+        if (!value_.is_object() || !all_strings()) return std::nullopt;
+        return value_.get<std::map<std::string, std::string>>();
     }
-
-    template <typename T, typename Parse>
-    void word(const char* key, T& to, std::string_view expected, Parse parse) {
-        read(key, expected, [&](const json& value) {
-            if (!value.is_string()) return false;
-            const auto parsed = parse(value.get_ref<const std::string&>());
-            if (!parsed) return false;
-            to = *parsed;
-            return true;
-        });
-    }
-
-    void strings(const char* key, std::vector<std::string>& to) {
-        read(key, "an array of strings", [&](const json& value) {
-            if (!value.is_array() || !std::ranges::all_of(value, [](const json& v) { return v.is_string(); }))
-                return false;
-            to = value.get<std::vector<std::string>>();
-            return true;
-        });
-    }
-
-    /// What Consul would refuse is refused here, where the key can be named.
-    void meta(const char* key, std::map<std::string, std::string>& to) {
-        read(key, "an object of strings", [&](const json& value) {
-            if (!value.is_object() ||
-                !std::ranges::all_of(value, [](const json& v) { return v.is_string(); }))
-                return false;
-            to = value.get<std::map<std::string, std::string>>();
-            return true;
-        });
-        if (to.size() > kMetaPairs) {
-            refuse(key, "expected at most " + std::to_string(kMetaPairs) + " pairs, found " +
-                            std::to_string(to.size()));
-        }
-        for (const auto& [name, value] : to) {
-            if (!is_meta_key(name)) {
-                refuse(key,
-                       "expected keys of 1 to 128 letters, digits, '-' and '_' that do not begin with "
-                       "'consul-', found " +
-                           found(name));
-            }
-            if (value.size() > kMetaValueBytes) {
-                refuse(key, "expected values of at most " + std::to_string(kMetaValueBytes) +
-                                " bytes, found " + std::to_string(value.size()) + " under " + found(name));
-            }
-        }
-    }
-
-    void require(const char* key, std::string_view expected) {
-        if (error_.empty() && !object_.contains(key)) {
-            error_ = where_ + ": key '" + key + "' is missing: expected " + std::string{expected};
-        }
-    }
-
-    void refuse(std::string_view key, std::string_view what) {
-        if (error_.empty()) error_ = where_ + "." + std::string{key} + ": " + std::string{what};
-    }
-
-    [[nodiscard]] const std::string& error() const { return error_; }
+    [[nodiscard]] std::string words() const { return found(value_); }
 
   private:
-    const json& object_;
-    std::string where_;
-    std::string error_;
+    const json& value_;
 
-    template <typename Take>
-    void read(const char* key, std::string_view expected, Take take) {
-        const auto it = object_.find(key);
-        if (it == object_.end() || it->is_null() || take(*it)) return;
-        refuse(key, "expected " + std::string{expected} + ", found " + found(*it));
+    [[nodiscard]] bool all_strings() const {
+        return std::ranges::all_of(value_, [](const json& v) { return v.is_string(); });
     }
 };
 
-void check_keys(const json& object, ObjectReader& reader) {
+class DomDocument {
+  public:
+    explicit DomDocument(const json& object) : object_(object) {}
+
+    [[nodiscard]] std::optional<DomValue> find(std::string_view key) const {
+        const auto it = object_.find(key);
+        return it == object_.end() ? std::nullopt : std::optional{DomValue{*it}};
+    }
+    static std::string words_of(const std::string& text) { return found(text); }
+
+  private:
+    const json& object_;
+};
+
+void check_keys(const json& object, DefinitionRules<DomDocument>& rules) {
     for (const auto& [key, value] : object.items()) {
         if (std::ranges::find(kKeys, key) == kKeys.end()) {
-            reader.refuse(key,
-                          "unknown key; expected one of name, address, port, service, user, database, mode, "
-                          "interval_ms, timeout_ms, ... (docs/contract.md lists them)");
+            rules.refuse(key,
+                         "unknown key; expected one of name, address, port, service, user, database, mode, "
+                         "interval_ms, timeout_ms, ... (docs/contract.md lists them)");
         }
     }
 }
-
-constexpr std::string_view kAddressExpected = "a host name or an IP address, not 0.0.0.0 or ::";
-constexpr std::string_view kNameExpected =
-    "a DNS label in lower case (a-z, 0-9, inner '-', 1 to 63 characters)";
 
 }  // namespace
 
@@ -198,48 +96,11 @@ tl::expected<TargetDefinition, std::string> read_definition(const json& object, 
     if (!object.is_object()) {
         return tl::unexpected(std::string{where} + ": expected an object, found " + found(object));
     }
-    TargetDefinition target;
-    ObjectReader reader{object, where};
-    if (unknown_keys == UnknownKeys::refuse) check_keys(object, reader);
-    reader.require("name", kNameExpected);
-    reader.require("address", kAddressExpected);
-    reader.text("name", target.name, kNameExpected, is_target_name);
-    reader.text("address", target.address, kAddressExpected, is_address);
-    reader.integer("port", target.port, 1, 65535);
-    target.service = target.name;
-    reader.text("service", target.service, kNameExpected, is_target_name);
-    if (target.service == kConsulsOwnService) {
-        reader.refuse("service", "expected another name than 'consul', which Consul's servers have");
-    }
-    reader.text("user", target.user);
-    reader.text("database", target.database);
-    reader.word("mode", target.mode, "'ping' or 'session'", parse_mode);
-    if (target.mode == Mode::session) target.sslmode = SslMode::prefer;
-    reader.word("sslmode", target.sslmode, "one of libpq's sslmodes, disable to verify-full", parse_ssl_mode);
-    reader.text("sslrootcert", target.sslrootcert);
-    reader.text("sslcert", target.sslcert);
-    reader.text("sslkey", target.sslkey);
-    reader.text("credentials", target.credentials);
-    reader.milliseconds("interval_ms", target.interval, 50, 86'400'000);
-    reader.milliseconds("timeout_ms", target.timeout, 10, 60'000);
-    reader.milliseconds("fast_interval_ms", target.fast_interval, 10, 86'400'000);
-    reader.integer("rise", target.rise, 1, 100);
-    reader.integer("fall", target.fall, 1, 100);
-    reader.integer("observers", target.observers, 1, 63);
-    std::uint32_t quorum = 0;
-    reader.integer("quorum", quorum, 1, 63);
-    if (quorum != 0) target.quorum = quorum;
-    reader.milliseconds("listener_interval_ms", target.listener_interval, 100, 86'400'000);
-    reader.word("expect_role", target.expect_role, "'primary' or 'replica'", parse_role);
-    reader.strings("tags", target.tags);
-    reader.meta("meta", target.meta);
-    reader.word("maintenance_until", target.maintenance_until,
-                "an RFC 3339 time in UTC such as 2026-01-02T03:04:05Z", parse_rfc3339);
-    if (target.quorum && *target.quorum > target.observers) {
-        reader.refuse("quorum", "expected at most observers (" + std::to_string(target.observers) +
-                                    "), found " + std::to_string(*target.quorum));
-    }
-    if (!reader.error().empty()) return tl::unexpected(reader.error());
+    const DomDocument document{object};
+    DefinitionRules rules{document, where};
+    if (unknown_keys == UnknownKeys::refuse) check_keys(object, rules);
+    TargetDefinition target = rules.read();
+    if (!rules.error().empty()) return tl::unexpected(rules.error());
     return target;
 }
 
@@ -279,6 +140,7 @@ std::string encode(const StoredDefinition& stored) {
 tl::expected<StoredDefinition, std::string> decode_definition(std::string_view name, std::string_view value) {
     const std::string where{name};
     if (value.size() > kMaxPayloadBytes) return tl::unexpected(where + ": value over 64 KiB");
+    if (auto plain = decode_plain_definition(name, value)) return *std::move(plain);
     const json object = json::parse(value, nullptr, false);
     if (object.is_discarded() || !object.is_object()) return tl::unexpected(where + ": not a JSON object");
     if (const auto v = object.find("v"); v != object.end() && *v != kVersion) {

@@ -1,3 +1,4 @@
+#include "common/contract/plain_definition.hpp"
 #include "common/contract/target.hpp"
 #include "tests/support/contract_documents.hpp"
 
@@ -313,6 +314,68 @@ TEST(StoredDefinition, ThatIsNotAJsonObjectIsRefused) {
     EXPECT_EQ(decode_definition("db1", std::string(kMaxPayloadBytes + 1, ' ')).error(),
               "db1: value over 64 KiB");
     EXPECT_EQ(decode_definition("db1", std::string(60'000, '[')).error(), "db1: not a JSON object");
+}
+
+/// The same document with one more field, unknown and escaped, which makes it one that is not plain.
+std::string escaped(std::string document) {
+    const auto end = document.rfind('}');
+    return document.replace(end, 1, R"(,"other":"\u0041"})");
+}
+
+TEST(StoredDefinition, IsTheSameByEitherReader) {
+    const json full = json::parse(support::golden("definition_full"));
+    const std::string name = full.at("name");
+    EXPECT_TRUE(decode_plain_definition(name, full.dump()));
+    EXPECT_FALSE(decode_plain_definition(name, escaped(full.dump())));
+    std::vector<std::string> documents{full.dump(), full.dump(2)};
+    const std::vector<json> values{nullptr,
+                                   true,
+                                   0,
+                                   1,
+                                   2,
+                                   64,
+                                   70'000,
+                                   0.5,
+                                   -1,
+                                   "",
+                                   "file",
+                                   "db1",
+                                   {},
+                                   {{1, 2}},
+                                   {"a", "b"},
+                                   json::array({"a", 1}),
+                                   json::object(),
+                                   {{"k", "v"}},
+                                   {{"consul-k", "v"}},
+                                   {{"k", 1}},
+                                   {{"k", {{"k", "v"}}}},
+                                   "2026-01-02T03:04:05Z",
+                                   "primary",
+                                   std::string(1025, 'x')};
+    std::set<std::string> keys{"future"};
+    for (const auto& [key, value] : full.items()) keys.insert(key);
+    for (const std::string& key : keys) {
+        json without = full;
+        without.erase(key);
+        documents.push_back(without.dump());
+        for (const json& value : values) {
+            json with = full;
+            with[key] = value;
+            documents.push_back(with.dump());
+            // Of two values the later counts.
+            const std::string after = "\"" + key + "\":" + value.dump();
+            documents.push_back("{" + after + "," + full.dump().substr(1));
+            documents.push_back(full.dump().substr(0, full.dump().size() - 1) + "," + after + "}");
+        }
+    }
+    std::size_t read = 0;
+    for (const std::string& document : documents) {
+        const auto one = decode_definition(name, document);
+        EXPECT_EQ(one, decode_definition(name, escaped(document))) << document;
+        if (one) ++read;
+    }
+    EXPECT_GT(read, documents.size() / 4);
+    EXPECT_LT(read, documents.size());
 }
 
 TEST(StoredDefinition, IgnoresUnknownFields) {

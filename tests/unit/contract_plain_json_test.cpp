@@ -29,7 +29,7 @@ class Recorder final : public JsonEvents {
     bool end_object() override { return hear("}"); }
     bool start_array() override { return hear("["); }
     bool end_array() override { return hear("]"); }
-    bool name(const std::string& name) override { return hear("name " + name); }
+    bool name(std::string_view name) override { return hear("name " + std::string{name}); }
     void no_json() override { hear("no JSON"); }
 
   private:
