@@ -35,6 +35,9 @@ int run(const Options& options) {
     // What a burst took is to be given back. By default glibc keeps more the more it was once asked for, in the heap of
     // every thread.
     mallopt(M_TRIM_THRESHOLD, kKeptHeapBytes);
+    // What is read on one thread is let go of on another: with a heap for each, pages that one has no use for any more
+    // are of none to the others.
+    mallopt(M_ARENA_MAX, 1);
     // They outlive the signals' thread, which uses them.
     runtime::StopLimit limit;
     runtime::ServiceManager manager;
@@ -93,18 +96,12 @@ int run(const Options& options) {
     targets_bucket.name = definitions;
     targets_bucket.history = 8;
     targets_bucket.replicas = options.common.replicas;
-    const nats::BucketKeeper keeper{nats, {health_bucket, targets_bucket}};
-    const nats::BucketWatch definition_watch{
-        nats, definitions,
-        [&](nats::BucketEvent event) { mailbox.post(std::make_unique<DefinitionEvent>(std::move(event))); }};
-    const nats::BucketWatch state_watch{nats, states, [&](nats::BucketEvent event) {
-                                            mailbox.post(std::make_unique<StateEvent>(std::move(event)));
-                                        }};
     HistoryCopier history{
         nats, options.common.id, {options.history_days, options.common.replicas}, metrics, [&loop] {
             return loop.writing();
         }};
     std::atomic<bool> taken{false};
+    // Before the large buckets: it takes two seconds to know each other, while those are read.
     runtime::MembershipFeed membership{
         nats,
         {contract::MemberKind::aggregator, options.common.id, runtime::random_run(), options.common.site,
@@ -124,6 +121,13 @@ int run(const Options& options) {
          {},
          [&metrics](bool frozen) { metrics.members_frozen(frozen); }},
         options.common.replicas};
+    const nats::BucketKeeper keeper{nats, {health_bucket, targets_bucket}};
+    const nats::BucketWatch definition_watch{
+        nats, definitions,
+        [&](nats::BucketEvent event) { mailbox.post(std::make_unique<DefinitionEvent>(std::move(event))); }};
+    const nats::BucketWatch state_watch{nats, states, [&](nats::BucketEvent event) {
+                                            mailbox.post(std::make_unique<StateEvent>(std::move(event)));
+                                        }};
     const auto watch = manager.watch(health);
     loop.run();
     manager.stopping();

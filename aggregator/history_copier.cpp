@@ -109,6 +109,8 @@ void HistoryCopier::fault(const std::string& text) {
 }
 
 void HistoryCopier::run() {
+    // What is needed to serve comes first.
+    while (!stop_.load() && !writing_()) pause(kIdle);
     bool told = false;
     while (!stop_.load()) {
         const bool chosen = chosen_.load();
@@ -269,7 +271,7 @@ void HistoryCopier::Session::follow() {
     const HistoryCopy& copy = copier_.copy_;
     auto next_look = mono_now() + kLookInterval;
     while (copier_.goes_on() && !copy.broken()) {
-        const bool rests = copier_.pace_.rests(mono_now(), copier_.writing_());
+        const bool rests = copier_.pace_.rests(mono_now(), copier_.writing_().value_or(0));
         copier_.take_outcomes(rests || copy.full() ? kManyOutcomes : milliseconds{0});
         if (!rests && !copy.full() && !copy.broken()) {
             const auto got = reader_->next(copy.in_flight() > 0 ? kFewOutcomes : kIdle);

@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,8 +27,9 @@ namespace pgpulse::aggregator {
 /// NATS as long as it takes.
 class HistoryCopier {
   public:
-    /// How many states this aggregator writes or is about to write; called on the copier's thread.
-    using Writing = std::function<std::size_t()>;
+    /// How many states this aggregator writes or is about to write, empty until it has read the buckets; called on
+    /// the copier's thread.
+    using Writing = std::function<std::optional<std::size_t>()>;
 
     /// `id`: this aggregator's.
     HistoryCopier(nats::Connection& connection, std::string id, const HistoryConfig& config, Metrics& metrics,

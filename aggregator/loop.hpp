@@ -64,7 +64,10 @@ class Loop {
     /// Why the aggregator does not do its work yet; empty once it does. Any thread.
     [[nodiscard]] std::string not_ready_because() const;
     /// How many states are being written or wait for it. Any thread.
-    [[nodiscard]] std::size_t writing() const { return writing_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::optional<std::size_t> writing() const {
+        if (!loaded_.load()) return std::nullopt;
+        return writing_.load(std::memory_order_relaxed);
+    }
     /// The loop turned within that time. Any thread.
     [[nodiscard]] bool ticked_within(std::chrono::milliseconds time) const {
         return runtime::mono_now().time_since_epoch() - std::chrono::milliseconds{ticked_ms_.load()} < time;

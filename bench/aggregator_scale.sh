@@ -17,7 +17,15 @@ shared_interval_ms=1000
 stretch=5
 first_http_port=9188
 
-ready() { curl -sf -o /dev/null "http://127.0.0.1:$1/readyz"; }
+# Without a program of its own, of which each would take a good part of a core.
+ready() {
+    local answer web
+    exec {web}<>"/dev/tcp/127.0.0.1/$1" || return
+    printf 'GET /readyz HTTP/1.0\r\n\r\n' >&"$web"
+    read -r answer <&"$web"
+    exec {web}>&-
+    [[ $answer == *' 200 '* ]]
+}
 has_all() { (($(metric "$1" pgpulse_aggregator_targets) == targets)); }
 sees() { (($(curl -sf "http://127.0.0.1:$1/metrics" | sed -n 's/^pgpulse_aggregator_members{kind="aggregator"} //p') == $2)); }
 folded() { metric "$1" pgpulse_aggregator_pings_total; }
@@ -93,8 +101,9 @@ rm -rf "$work/nats"
 start_nats
 define "$targets" "$interval_ms"
 define_states 0
-starts=() resident=()
+starts=() bare_starts=() resident=()
 for ((round = 1; round <= rounds; ++round)); do
+    bare_starts+=("$(taskset -c "$subject_core" "$programs/bare_reader" "$nats_url" health health_targets)")
     began=$(now)
     start_aggregator 0
     starts+=("$(calc "$(now) - $began")")
@@ -103,8 +112,8 @@ for ((round = 1; round <= rounds; ++round)); do
     sleep 4
     resident+=("$(status_kib "$aggregator" VmRSS)")
     stop "$aggregator"
-    tell "round $round: $(printf 'ready after %.2f s, %.0f MiB resident with %d targets and no evidence, %.0f MiB without targets' \
-        "${starts[-1]}" "$(calc "${resident[-1]} / 1024")" "$targets" "$(calc "$empty / 1024")")"
+    tell "round $round: $(printf 'ready after %.2f s (bare nats.c %.2f s), %.0f MiB resident with %d targets and no evidence, %.0f MiB without targets' \
+        "${starts[-1]}" "${bare_starts[-1]}" "$(calc "${resident[-1]} / 1024")" "$targets" "$(calc "$empty / 1024")")"
 done
 define_states "$workers"
 start_aggregator 0
@@ -118,7 +127,9 @@ heard=$(folded "$port")
 tell "$(printf '%.0f MiB resident with the evidence of %d workers' "$(calc "$evident / 1024")" "$workers")"
 
 start=$(median "${starts[@]}")
-row "start with $(thousands "$targets") targets" "$(calc "$start" %.1f) s" - - '< 3 s' "$start" '<' 3
+bare_start=$(median "${bare_starts[@]}")
+row "start with $(thousands "$targets") targets" "$(calc "$start" %.1f) s" \
+    "bare nats.c reads both buckets: $(calc "$bare_start" %.1f) s" "$(calc "$start / $bare_start" %.1f) times" '< 3 s' "$start" '<' 3
 bare=$(median "${resident[@]}")
 each=$(calc "($bare - $empty) * 1024 / $targets")
 row "memory of a target besides its evidence" "$(thousands "$each") bytes" "without targets $(calc "$empty / 1024" %.0f) MiB" - \

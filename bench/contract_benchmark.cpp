@@ -1,6 +1,7 @@
 #include "aggregator/tally.hpp"
 #include "common/contract/names.hpp"
 #include "common/contract/ping.hpp"
+#include "common/contract/target.hpp"
 
 #include <benchmark/benchmark.h>
 #include <nlohmann/json.hpp>
@@ -9,8 +10,8 @@
 #include <stdexcept>
 #include <vector>
 
-// What one ping costs where no network takes part: the work of the probe's sender and of the aggregator's
-// loop.
+// What one ping costs where no network takes part, the work of the probe's sender and of the aggregator's loop; and one
+// definition, of which whoever starts reads all.
 namespace pgpulse {
 namespace {
 
@@ -31,6 +32,38 @@ Ping example(std::size_t target, std::size_t worker) {
     ping.streak = 1234;
     return ping;
 }
+
+/// Of a fleet: with a label and meta, nothing that is not plain.
+std::string definition() {
+    contract::StoredDefinition stored;
+    stored.definition.name = "bench-1000";
+    stored.definition.address = "10.20.30.40";
+    stored.definition.service = "bench";
+    stored.definition.tags = {"eu-west-1"};
+    stored.definition.meta = {{"team", "payments"}};
+    return encode(stored);
+}
+
+void decode_definition_of(benchmark::State& state, const std::string& value) {
+    for ([[maybe_unused]] auto _ : state) {
+        auto stored = contract::decode_definition("bench-1000", value);
+        if (!stored) state.SkipWithError("not decoded");
+        benchmark::DoNotOptimize(stored);
+    }
+    state.SetItemsProcessed(state.iterations());
+}
+
+void decode_definition(benchmark::State& state) { decode_definition_of(state, definition()); }
+BENCHMARK(decode_definition);
+
+/// With an escape somewhere, which only the parser of all JSON reads.
+void decode_definition_by_document(benchmark::State& state) {
+    std::string value = definition();
+    const std::string_view plain = "payments";
+    value.replace(value.find(plain), plain.size(), "payment\\u0073");
+    decode_definition_of(state, value);
+}
+BENCHMARK(decode_definition_by_document);
 
 template <typename T>
 T known(const std::optional<T>& value) {

@@ -16,6 +16,9 @@ constexpr int64_t kRequestTimeoutMs = 2000;
 /// (docs/nats.md): so many are asked for in quick succession, before a server is thought to be slow.
 constexpr int64_t kFirstSubscribeWaitMs = 500;
 constexpr int kQuickSubscribes = 4;
+/// A server looks through all of a bucket for the newest values: 5 us a message where a core is slow.
+constexpr std::uint64_t kMessagesAMillisecond = 50;
+constexpr int64_t kLongestFirstWaitMs = 8000;
 constexpr int64_t kLongestSubscribeWaitMs = 32'000;
 constexpr int64_t kNextMessageMs = 200;
 constexpr int64_t kHeartbeatNs = 1'000'000'000;
@@ -164,11 +167,13 @@ Result<void> delete_unacknowledged(Connection& connection, std::string_view buck
 
 /// How long the server may take to make a consumer.
 struct SubscribePatience {
-    std::int64_t wait_ms = kFirstSubscribeWaitMs;
     int timeouts = 0;  // in a row
 
-    void lengthen() {
-        if (++timeouts >= kQuickSubscribes) wait_ms = std::min(2 * wait_ms, kLongestSubscribeWaitMs);
+    [[nodiscard]] std::int64_t wait_ms(std::uint64_t messages) const {
+        const auto look_through = static_cast<std::int64_t>(messages / kMessagesAMillisecond);
+        std::int64_t wait = std::min(kFirstSubscribeWaitMs + look_through, kLongestFirstWaitMs);
+        for (int i = kQuickSubscribes; i <= timeouts && wait < kLongestSubscribeWaitMs; ++i) wait *= 2;
+        return std::min(wait, kLongestSubscribeWaitMs);
     }
 };
 
@@ -241,15 +246,20 @@ struct BucketWatch::Follow {
         natsSubscription* raw = nullptr;
         jsErrCode code = static_cast<jsErrCode>(0);
         const std::string all = prefix + ">";
-        auto patient = jetstream(watch.connection_, patience.wait_ms);
+        auto patient = jetstream(watch.connection_, patience.wait_ms(now_there->messages));
         if (!patient) return false;
         subscriber = std::move(*patient);
-        const natsStatus s = js_SubscribeSync(&raw, subscriber.get(), all.c_str(), nullptr, &options, &code);
+        natsStatus s = NATS_OK;
+        {
+            // A server makes a connection's consumers one after another: what waits for its turn is not timed.
+            const std::lock_guard turn{watch.connection_.turn_to_subscribe()};
+            s = js_SubscribeSync(&raw, subscriber.get(), all.c_str(), nullptr, &options, &code);
+        }
         if (s != NATS_OK) {
             // A server that looks for the newest values among millions needs longer; one that is frozen is not waited
             // for so long at first.
             const bool first = patience.timeouts == 0;
-            if (s == NATS_TIMEOUT) patience.lengthen();
+            if (s == NATS_TIMEOUT) ++patience.timeouts;
             if (watch.connection_.connected() && !(s == NATS_TIMEOUT && first))
                 spdlog::warn("watch of bucket '{}': {}", watch.bucket_,
                              make_error("subscribe", s, code).text);

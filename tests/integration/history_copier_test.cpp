@@ -51,10 +51,18 @@ class Copier {
 
     void start() {
         copier_ = std::make_unique<aggregator::HistoryCopier>(*connection_, "a1", config_, metrics_,
-                                                              [] { return std::size_t{0}; });
+                                                              [this]() -> std::optional<std::size_t> {
+                                                                  ++asked_;
+                                                                  if (!buckets_read_.load())
+                                                                      return std::nullopt;
+                                                                  return 0;
+                                                              });
         copier_->serving({"a1"});
     }
     void stop() { copier_.reset(); }
+    void buckets_read(bool read) { buckets_read_.store(read); }
+    /// How often the copier has asked what the aggregator does.
+    [[nodiscard]] int asked() const { return asked_.load(); }
     void restart() {
         stop();
         start();
@@ -64,6 +72,8 @@ class Copier {
     std::unique_ptr<nats::Connection> connection_;
     aggregator::HistoryConfig config_;
     aggregator::Metrics metrics_;
+    std::atomic<bool> buckets_read_{true};
+    std::atomic<int> asked_{0};
     std::unique_ptr<aggregator::HistoryCopier> copier_;
 };
 
@@ -122,6 +132,23 @@ class History : public testing::Test {
   private:
     int written_ = 0;
 };
+
+TEST_F(History, WaitsUntilTheAggregatorHasReadTheBuckets) {
+    write(10);
+    Copier copier{server};
+    expect_complete();
+    write(10);
+    copier.stop();
+    const std::size_t before = told();
+    copier.buckets_read(false);
+    write(10);
+    copier.start();
+    const int asked = copier.asked();
+    ASSERT_TRUE(wait_until([&] { return copier.asked() > asked + 5; }));
+    EXPECT_EQ(told(), before);
+    copier.buckets_read(true);
+    expect_complete();
+}
 
 TEST_F(History, TellsEachTransitionInTheOrderOfTheBucket) {
     write(100);
