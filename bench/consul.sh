@@ -3,6 +3,9 @@
 
 consul_url=http://127.0.0.1:8500
 bridge_http_port=9189
+# Empty: any.
+consul_core=
+bridge_core=
 bridge_metrics=http://127.0.0.1:$bridge_http_port/metrics
 # As it is run: every write is in the log on disk before it is answered. The other flag is -dev: no write touches a disk.
 on_disk=(-server -bootstrap-expect=1)
@@ -14,7 +17,7 @@ consul_has_a_leader() { [[ $(curl -sf "$consul_url/v1/status/leader") == '"127.'
 start_consul() {
     rm -rf "$work/consul"
     if [[ $* != *-dev* ]]; then set -- "$@" -data-dir="$work/consul"; fi
-    start consul '' consul agent "$@" -bind=127.0.0.1 -client=127.0.0.1 -log-level=err -hcl 'disable_update_check = true'
+    start consul "$consul_core" consul agent "$@" -bind=127.0.0.1 -client=127.0.0.1 -log-level=err -hcl 'disable_update_check = true'
     consul=$started_pid
     await consul consul consul_has_a_leader
 }
@@ -28,7 +31,7 @@ define() {
 # The bridge; its id is in $bridge.
 # launch_bridge FLAG...
 launch_bridge() {
-    start pgpulse-consul-bridge '' "$bin/pgpulse-consul-bridge" --nats "$nats_url" --consul "$consul_url" --id bench \
+    start pgpulse-consul-bridge "$bridge_core" "$bin/pgpulse-consul-bridge" --nats "$nats_url" --consul "$consul_url" --id bench \
         --http "127.0.0.1:$bridge_http_port" "$@"
     bridge=$started_pid
 }
