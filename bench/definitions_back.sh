@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # How long 100,000 definitions are away that somebody deletes with their bucket, purges, or deletes and makes the bucket anew, beside
-# two aggregators: until the bucket has every one of them again as it was. And how often each was written for that.
+# two aggregators: until the bucket has every one of them again as it was. And how often each was written for that. Beside it, as many
+# compare-and-set writes of nats.c alone, which nobody has to notice first.
 # Prints rows of bench/run.sh's table.
 set -euo pipefail
 name=definitions_back
@@ -10,6 +11,8 @@ source "${BASH_SOURCE[0]%/*}/measuring.sh"
 targets=100000
 rounds=5
 interval_ms=1000
+# Of a definition.
+value_bytes=380
 first_http_port=9188
 
 all_unknown() { (($(curl -sf "http://127.0.0.1:$1/metrics" | sed -n 's/^pgpulse_aggregator_targets{state="unknown"} //p') == targets)); }
@@ -29,9 +32,11 @@ measure() {
         tell "$1, round $round: whole after $seconds s, $(thousands "$written") writes"
     done < <("$programs/definitions_back" "$nats_url" "$1" "$rounds" 2>"$work/log/definitions_back")
     ((${#all[@]} == rounds)) || die "$(tail -n1 "$work/log/definitions_back")"
-    local most
+    local most bare
+    read -r _ bare _ < <("$programs/bare_cas_burst" "$nats_url" "$targets" "$value_bytes") || die 'bare_cas_burst failed'
     most=$(printf '%s\n' "${all[@]}" | sort -g | tail -n1)
-    row "$2" "p50 $(calc "$(median "${all[@]}")" %.1f), max $(calc "$most" %.1f) s" - - 'max < 5 s' "$most" '<' 5
+    row "$2" "p50 $(calc "$(median "${all[@]}")" %.1f), max $(calc "$most" %.1f) s" \
+        "as many bare compare-and-set writes $(calc "$bare" %.1f) s" "$(calc "$(median "${all[@]}") / $bare" %.1f) x" 'max < 5 s' "$most" '<' 5
     row '  writes a definition, at most' "$(calc "$(printf '%s\n' "${writes[@]}" | sort -g | tail -n1)" %.2f)" - - '' 0 '' 0
     row '  times an aggregator did not hear itself' "$(($(deaf) - deaf_before))" - - '' 0 '' 0
 }
