@@ -249,18 +249,12 @@ struct BucketWatch::Follow {
         auto patient = jetstream(watch.connection_, patience.wait_ms(now_there->messages));
         if (!patient) return false;
         subscriber = std::move(*patient);
-        natsStatus s = NATS_OK;
-        {
-            // A server makes a connection's consumers one after another: what waits for its turn is not timed.
-            const std::lock_guard turn{watch.connection_.turn_to_subscribe()};
-            s = js_SubscribeSync(&raw, subscriber.get(), all.c_str(), nullptr, &options, &code);
-        }
+        const natsStatus s = js_SubscribeSync(&raw, subscriber.get(), all.c_str(), nullptr, &options, &code);
         if (s != NATS_OK) {
-            // A server that looks for the newest values among millions needs longer; one that is frozen is not waited
-            // for so long at first.
-            const bool first = patience.timeouts == 0;
             if (s == NATS_TIMEOUT) ++patience.timeouts;
-            if (watch.connection_.connected() && !(s == NATS_TIMEOUT && first))
+            // A server makes a connection's consumers one after another: a small bucket's may wait for a large one's.
+            const bool nothing_yet = s == NATS_TIMEOUT && patience.timeouts <= kQuickSubscribes;
+            if (watch.connection_.connected() && !nothing_yet)
                 spdlog::warn("watch of bucket '{}': {}", watch.bucket_,
                              make_error("subscribe", s, code).text);
             return false;

@@ -91,8 +91,6 @@ class Connection {
 
     /// nats.c's handle, for this folder's other classes.
     [[nodiscard]] natsConnection* handle() const { return handle_.get(); }
-    /// Held while a consumer is asked for.
-    [[nodiscard]] std::mutex& turn_to_subscribe() { return turn_to_subscribe_; }
     /// Where subscriptions of this connection go to end.
     [[nodiscard]] const std::shared_ptr<RetiredSubscriptions>& retired() const { return retired_; }
 
@@ -116,7 +114,6 @@ class Connection {
     MissingRightLines missing_rights_;  // of nats.c's thread
     mutable std::mutex missing_mutex_;
     std::optional<MissingRight> missing_;
-    std::mutex turn_to_subscribe_;
     ConnectionHandle handle_;
     std::shared_ptr<RetiredSubscriptions> retired_ = std::make_shared<RetiredSubscriptions>();
 };
