@@ -19,6 +19,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -63,7 +64,7 @@ class Loop {
 
     /// Why the aggregator does not do its work yet; empty once it does. Any thread.
     [[nodiscard]] std::string not_ready_because() const;
-    /// How many states are being written or wait for it. Any thread.
+    /// How many states are being written or wait for it; empty until the buckets are read. Any thread.
     [[nodiscard]] std::optional<std::size_t> writing() const {
         if (!loaded_.load()) return std::nullopt;
         return writing_.load(std::memory_order_relaxed);

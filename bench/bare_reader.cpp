@@ -1,7 +1,6 @@
 #include "bench/arguments.hpp"
 #include "bench/bare_bucket.hpp"
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>

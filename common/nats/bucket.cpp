@@ -16,7 +16,8 @@ constexpr int64_t kRequestTimeoutMs = 2000;
 /// (docs/nats.md): so many are asked for in quick succession, before a server is thought to be slow.
 constexpr int64_t kFirstSubscribeWaitMs = 500;
 constexpr int kQuickSubscribes = 4;
-/// A server looks through all of a bucket for the newest values: 5 us a message where a core is slow.
+/// A server looks through all of a bucket for the newest values: 5 us a message where a core is slow, and it is given
+/// four times as long.
 constexpr std::uint64_t kMessagesAMillisecond = 50;
 constexpr int64_t kLongestFirstWaitMs = 8000;
 constexpr int64_t kLongestSubscribeWaitMs = 32'000;
