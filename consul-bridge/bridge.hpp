@@ -63,7 +63,7 @@ class Bridge {
     };
     struct ReadEnded {
         RequestId id = 0;
-        tl::expected<Snapshot, std::string> snapshot;
+        tl::expected<Snapshot, Unreachable> snapshot;
     };
     struct BucketAnswered {
         RequestId id = 0;

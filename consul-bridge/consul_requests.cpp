@@ -41,19 +41,33 @@ ConsulClient::Result patiently(ConsulClient& client, Request request) {
     return reply;
 }
 
+Unreachable not_served(const ConsulClient& client, const ConsulClient::Reply& reply) {
+    const bool asked = reply.retry_after.count() > 0;
+    return Unreachable{unexpected_answer(client, reply), reply.status == kTooManyRequests,
+                       asked ? pause_after(reply) : std::chrono::seconds{0}};
+}
+
+/// Empty, or why a read ended.
+using ReadPart = tl::expected<void, Unreachable>;
+
+ReadPart understood(const Parsed& parsed) {
+    if (!parsed) return tl::unexpected(Unreachable{parsed.error()});
+    return {};
+}
+
 /// Runs read operations, as many as a transaction takes at a time. Consul refuses a transaction that reads
 /// what is not there, and names all such operations: the rest is sent again.
-Parsed run_reads(ConsulClient& client, std::vector<std::string> reads, std::string_view prefix,
-                 Snapshot& to) {
+ReadPart run_reads(ConsulClient& client, std::vector<std::string> reads, std::string_view prefix,
+                   Snapshot& to) {
     while (!reads.empty()) {
         const std::size_t count = std::min(reads.size(), kMaxOperations);
         std::string body = "[";
         for (std::size_t i = 0; i < count; ++i) body += (i > 0 ? "," : "") + reads[reads.size() - count + i];
         body += "]";
         const auto reply = patiently(client, [&] { return client.put("/v1/txn", body); });
-        if (!reply) return tl::unexpected(reply.error());
+        if (!reply) return tl::unexpected(Unreachable{reply.error()});
         if (reply->status == kOk) {
-            if (auto parsed = add_results(reply->body, prefix, to); !parsed) return parsed;
+            if (auto added = understood(add_results(reply->body, prefix, to)); !added) return added;
             reads.resize(reads.size() - count);
             continue;
         }
@@ -63,7 +77,7 @@ Parsed run_reads(ConsulClient& client, std::vector<std::string> reads, std::stri
                 if (fault.operation < count) absent.insert(reads.size() - count + fault.operation);
             }
         }
-        if (absent.empty()) return tl::unexpected(unexpected_answer(client, *reply));
+        if (absent.empty()) return tl::unexpected(not_served(client, *reply));
         std::for_each(absent.rbegin(), absent.rend(), [&reads](std::size_t at) {
             reads.erase(reads.begin() + static_cast<std::ptrdiff_t>(at));
         });
@@ -78,23 +92,19 @@ TransactionOutcome send_transaction(ConsulClient& client, const std::string& bod
     if (!reply) return Unreachable{reply.error()};
     auto outcome = read_outcome(reply->status, reply->body);
     // A new value, because GCC 14 at -O2 takes a change of the one in the variant for a wrong delete.
-    if (std::holds_alternative<Unreachable>(outcome)) {
-        const bool asked = reply->retry_after.count() > 0;
-        return Unreachable{unexpected_answer(client, *reply), reply->status == kTooManyRequests,
-                           asked ? pause_after(*reply) : std::chrono::seconds{0}};
-    }
+    if (std::holds_alternative<Unreachable>(outcome)) return not_served(client, *reply);
     return outcome;
 }
 
-tl::expected<Snapshot, std::string> read_everything(ConsulClient& client, std::string_view prefix,
+tl::expected<Snapshot, Unreachable> read_everything(ConsulClient& client, std::string_view prefix,
                                                     Compat compat) {
     Snapshot snapshot;
-    const auto read = [&client](const std::string& path, auto add) -> Parsed {
+    const auto read = [&client](const std::string& path, auto add) -> ReadPart {
         const auto reply = patiently(client, [&] { return client.get(path); });
-        if (!reply) return tl::unexpected(reply.error());
+        if (!reply) return tl::unexpected(Unreachable{reply.error()});
         if (reply->status == kNotFound) return {};  // no key there yet
-        if (reply->status != kOk) return tl::unexpected(unexpected_answer(client, *reply));
-        return add(reply->body);
+        if (reply->status != kOk) return tl::unexpected(not_served(client, *reply));
+        return understood(add(reply->body));
     };
     const std::string ours = "node-meta=" + std::string{kManagedByKey} + ":" + std::string{kManagedByValue};
     if (auto read_nodes = read("/v1/catalog/nodes?" + ours,
@@ -129,7 +139,7 @@ tl::expected<Snapshot, std::string> read_everything(ConsulClient& client, std::s
     return snapshot;
 }
 
-tl::expected<Snapshot, std::string> read_targets(ConsulClient& client, std::string_view prefix,
+tl::expected<Snapshot, Unreachable> read_targets(ConsulClient& client, std::string_view prefix,
                                                  const std::vector<std::string>& targets, Compat compat) {
     Snapshot snapshot;
     std::vector<std::string> reads;

@@ -145,7 +145,7 @@ class Mirror {
     void finished(RequestId id, const TransactionOutcome& outcome, Mono now);
     /// Answers ReadEverything or ReadTargets.
     void read(RequestId id, Snapshot snapshot, Mono now);
-    void read_failed(RequestId id, const std::string& text, Mono now);
+    void read_failed(RequestId id, const Unreachable& how, Mono now);
 
     std::vector<Action> step(Mono now);
 

@@ -86,12 +86,12 @@ void Mirror::take_targets(RequestId id, const std::vector<std::string>& names, S
     }
 }
 
-void Mirror::read_failed(RequestId id, const std::string& text, Mono now) {
+void Mirror::read_failed(RequestId id, const Unreachable& how, Mono now) {
     if (everything_ == id) everything_.reset();
     if (auto node = target_reads_.extract(id)) {
         for (const std::string& name : node.mapped()) move_to(target(name), Phase::unread);
     }
-    lost(Unreachable{text}, now);
+    lost(how, now);
 }
 
 }  // namespace pgpulse::consul_bridge

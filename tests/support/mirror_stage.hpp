@@ -92,14 +92,14 @@ struct MirrorStage {
         }
     }
 
-    void fail_one() {
+    void fail_one(const consul_bridge::Unreachable& how = {"no answer"}) {
         if (!transactions.empty()) {
-            mirror.finished(take_transaction().id, consul_bridge::Unreachable{"no answer"}, now);
+            mirror.finished(take_transaction().id, how, now);
         } else if (!full_reads.empty()) {
-            mirror.read_failed(full_reads.front().id, "no answer", now);
+            mirror.read_failed(full_reads.front().id, how, now);
             full_reads.pop_front();
         } else if (!reads.empty()) {
-            mirror.read_failed(reads.front().id, "no answer", now);
+            mirror.read_failed(reads.front().id, how, now);
             reads.pop_front();
         } else if (!questions.empty()) {
             mirror.bucket_is(questions.front().id, std::nullopt, now);

@@ -83,5 +83,20 @@ TEST(BridgeMirrorOverload, SendsOneTransactionAfterAPauseAndReadsNothingAnew) {
     EXPECT_EQ(s.said("Consul takes all requests again, after 2.0 s"), 1);
 }
 
+TEST(BridgeMirrorOverload, ThatEndsAReadIsNoLossEither) {
+    Stage s;
+    s.have("db1", Health::up, 1);
+    s.pass(Mirror::Settings{}.reconcile_interval);
+    ASSERT_EQ(s.full_reads.size(), 1);
+    s.fail_one({"HTTP 429: no", true, {}});
+    EXPECT_EQ(s.said("HTTP 429: no: sending less, and the latest state of every target"), 1);
+    EXPECT_EQ(s.said("keeping the latest state"), 0);
+    s.observe("db1", Health::down, 2);
+    s.pass(Contact::kFirstPause);
+    s.settle();
+    EXPECT_EQ(s.revision("db1"), 2);
+    EXPECT_EQ(s.said("Consul answers again"), 0);
+}
+
 }  // namespace
 }  // namespace pgpulse::consul_bridge
