@@ -4,7 +4,7 @@
 #include "tests/support/bucket_author.hpp"
 #include "tests/support/connect.hpp"
 #include "tests/support/daemons.hpp"
-#include "tests/support/free_port.hpp"
+#include "tests/support/nats_cluster.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/transition_author.hpp"
 #include "tests/support/wait_until.hpp"
@@ -526,23 +526,10 @@ TEST_F(HistoryOfAggregators, IsCompleteWhenTheCopierStopsAndGoesOnWhenItsMessage
 
 /// Three servers, with a bucket and a history of three replicas.
 TEST(HistoryOfReplicas, IsCompleteWhenTwoCopyAndServersAreKilledMeanwhile) {
-    std::vector<std::uint16_t> ports;
-    std::string routes;
-    for (int i = 0; i < 3; ++i) {
-        ports.push_back(support::free_port());
-        routes += "\"nats://127.0.0.1:" + std::to_string(ports.back()) + "\", ";
-    }
-    std::vector<std::unique_ptr<support::NatsServer>> servers;
-    for (int i = 0; i < 3; ++i) {
-        std::string config =
-            "server_name: n" + std::to_string(i) + "\ncluster { name: c, listen: \"127.0.0.1:";
-        config += std::to_string(ports[static_cast<std::size_t>(i)]) + "\", routes: [" + routes + "] }\n";
-        servers.push_back(
-            std::make_unique<support::NatsServer>(support::NatsServerOptions{.extra_config = config}));
-    }
-    support::TransitionAuthor author{servers[0]->url(), 3};
-    Copier one{*servers[0], {.replicas = 3}};
-    Copier other{*servers[0], {.replicas = 3}};
+    support::NatsCluster cluster;
+    support::TransitionAuthor author{cluster.url(0), 3};
+    Copier one{cluster.server(0), {.replicas = 3}};
+    Copier other{cluster.server(0), {.replicas = 3}};
     const auto write = [&] {
         for (int i = 0; i < 500; ++i) author.transition("db" + std::to_string(i));
     };
@@ -550,10 +537,10 @@ TEST(HistoryOfReplicas, IsCompleteWhenTwoCopyAndServersAreKilledMeanwhile) {
     EXPECT_TRUE(author.history_is_complete());
     EXPECT_EQ(author.stream_info(kHistory)->Config->Replicas, 3);
     for (std::size_t i : {1U, 2U, 1U, 2U}) {
-        servers[i]->kill9();
+        cluster.kill(i);
         one.restart();
         write();
-        servers[i]->start();
+        cluster.restart(i);
         write();
         other.restart();
         EXPECT_TRUE(author.history_is_complete());
