@@ -98,23 +98,45 @@ stop "$pings"
 stop "$nats"
 rm -rf "$work/nats"
 
+# measure_starts: into $starts and $bare_starts, and the memory once all is read into $resident.
+measure_starts() {
+    local round began
+    starts=() bare_starts=() resident=()
+    for ((round = 1; round <= rounds; ++round)); do
+        bare_starts+=("$(taskset -c "$subject_core" "$programs/bare_reader" "$nats_url" health health_targets)")
+        began=$(now)
+        start_aggregator 0
+        starts+=("$(calc "$(now) - $began")")
+        await 'all targets' pgpulse-aggregator-0 has_all "$port"
+        # What reading them took is given back to the system when it was of no use for two seconds.
+        sleep 4
+        resident+=("$(status_kib "$aggregator" VmRSS)")
+        stop "$aggregator"
+        tell "round $round: $(printf 'ready after %.2f s (bare nats.c %.2f s), %.0f MiB resident with %d targets and no evidence, %.0f MiB without targets' \
+            "${starts[-1]}" "${bare_starts[-1]}" "$(calc "${resident[-1]} / 1024")" "$targets" "$(calc "$empty / 1024")")"
+    done
+}
+
+# row_of_starts WHAT: of the starts measured last.
+row_of_starts() {
+    local start bare_start
+    start=$(median "${starts[@]}")
+    bare_start=$(median "${bare_starts[@]}")
+    row "$1" "$(calc "$start" %.1f) s" "bare nats.c reads both buckets: $(calc "$bare_start" %.1f) s" \
+        "$(calc "$start / $bare_start" %.1f) times" '< 3 s' "$start" '<' 3
+}
+
 start_nats
 define "$targets" "$interval_ms"
 define_states 0
-starts=() bare_starts=() resident=()
-for ((round = 1; round <= rounds; ++round)); do
-    bare_starts+=("$(taskset -c "$subject_core" "$programs/bare_reader" "$nats_url" health health_targets)")
-    began=$(now)
-    start_aggregator 0
-    starts+=("$(calc "$(now) - $began")")
-    await 'all targets' pgpulse-aggregator-0 has_all "$port"
-    # What reading them took is given back to the system when it was of no use for two seconds.
-    sleep 4
-    resident+=("$(status_kib "$aggregator" VmRSS)")
-    stop "$aggregator"
-    tell "round $round: $(printf 'ready after %.2f s (bare nats.c %.2f s), %.0f MiB resident with %d targets and no evidence, %.0f MiB without targets' \
-        "${starts[-1]}" "${bare_starts[-1]}" "$(calc "${resident[-1]} / 1024")" "$targets" "$(calc "$empty / 1024")")"
-done
+measure_starts
+row_of_starts "start with $(thousands "$targets") targets"
+bare=$(median "${resident[@]}")
+# A bucket with a history: of its messages the server looks for the newest.
+define_states 0
+tell 'every state written twice'
+measure_starts
+row_of_starts 'the same, every state written twice'
 define_states "$workers"
 start_aggregator 0
 start_pings "$targets" "$interval_ms"
@@ -126,11 +148,6 @@ heard=$(folded "$port")
 ((heard >= expected)) || die "the aggregator read $heard pings instead of $expected"
 tell "$(printf '%.0f MiB resident with the evidence of %d workers' "$(calc "$evident / 1024")" "$workers")"
 
-start=$(median "${starts[@]}")
-bare_start=$(median "${bare_starts[@]}")
-row "start with $(thousands "$targets") targets" "$(calc "$start" %.1f) s" \
-    "bare nats.c reads both buckets: $(calc "$bare_start" %.1f) s" "$(calc "$start / $bare_start" %.1f) times" '< 3 s' "$start" '<' 3
-bare=$(median "${resident[@]}")
 each=$(calc "($bare - $empty) * 1024 / $targets")
 row "memory of a target besides its evidence" "$(thousands "$each") bytes" "without targets $(calc "$empty / 1024" %.0f) MiB" - \
     '<= 1 KiB' "$each" '<=' 1024

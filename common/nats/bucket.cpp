@@ -170,6 +170,7 @@ Result<void> delete_unacknowledged(Connection& connection, std::string_view buck
 struct SubscribePatience {
     int timeouts = 0;  // in a row
 
+    /// `messages`: so many it looks through.
     [[nodiscard]] std::int64_t wait_ms(std::uint64_t messages) const {
         const auto look_through = static_cast<std::int64_t>(messages / kMessagesAMillisecond);
         std::int64_t wait = std::min(kFirstSubscribeWaitMs + look_through, kLongestFirstWaitMs);
@@ -242,12 +243,16 @@ struct BucketWatch::Follow {
         // With the stream named, the watch needs no right to list the account's streams.
         options.Stream = stream.c_str();
         options.Ordered = true;
-        options.Config.DeliverPolicy = js_DeliverLastPerSubject;
+        // Where every message is its key's newest the server need not look for those, which takes it as long as sending
+        // them does. A write that comes meanwhile follows the value that it replaces, as any later one.
+        const bool all_are_newest = now_there->messages == now_there->keys;
+        options.Config.DeliverPolicy = all_are_newest ? js_DeliverAll : js_DeliverLastPerSubject;
         options.Config.Heartbeat = kHeartbeatNs;
         natsSubscription* raw = nullptr;
         jsErrCode code = static_cast<jsErrCode>(0);
         const std::string all = prefix + ">";
-        auto patient = jetstream(watch.connection_, patience.wait_ms(now_there->messages));
+        auto patient =
+            jetstream(watch.connection_, patience.wait_ms(all_are_newest ? 0 : now_there->messages));
         if (!patient) return false;
         subscriber = std::move(*patient);
         const natsStatus s = js_SubscribeSync(&raw, subscriber.get(), all.c_str(), nullptr, &options, &code);

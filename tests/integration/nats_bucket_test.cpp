@@ -274,6 +274,19 @@ class BucketWatchTest : public NatsTest {
     int copies_made = 0;
 
     void TearDown() override { watch.reset(); }
+
+    /// What each consumer of the bucket is to be sent.
+    std::vector<jsDeliverPolicy> deliver_policies() {
+        const auto js = jetstream();
+        jsConsumerInfoList* consumers = nullptr;
+        std::vector<jsDeliverPolicy> policies;
+        // Where there is none the server's answer counts as "not found".
+        if (js_Consumers(&consumers, js.get(), kStream.c_str(), nullptr, nullptr) != NATS_OK) return policies;
+        for (int i = 0; i < consumers->Count; ++i)
+            policies.push_back(consumers->List[i]->Config->DeliverPolicy);
+        jsConsumerInfoList_Destroy(consumers);
+        return policies;
+    }
 };
 
 TEST_F(BucketWatchTest, OfAnEmptyBucketIsLoadedAtOnce) {
@@ -315,6 +328,30 @@ TEST_F(BucketWatchTest, TellsTheNewestValueOfEachKeyThenLoadedThenChanges) {
     ASSERT_TRUE(events.wait_until_held({{"a", "2"}, {"c", "2"}}));
     EXPECT_EQ(events.all().size(), 8U) << "a change is told once, and none is left out";
     EXPECT_EQ(events.count(Kind::loaded), 1U);
+}
+
+TEST_F(BucketWatchTest, HasTheServerLookForNewestValuesOnlyWhereThereAreOlderOnes) {
+    create(republished());
+    put("a", "1");
+    remove("b");
+    put("c", "1");
+    start_watch();
+    ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
+    EXPECT_EQ(deliver_policies(), std::vector{js_DeliverAll});
+    EXPECT_EQ(events.all().size(), 5U);
+    EXPECT_EQ(events.held(), (Values{{"a", "1"}, {"c", "1"}}));
+
+    put("c", "2");
+    ASSERT_TRUE(events.wait_until_held({{"a", "1"}, {"c", "2"}}));
+    watch.reset();
+    BucketEvents later;
+    BucketWatch again{*connection, kBucket, [&](BucketEvent event) { later.take(std::move(event)); }};
+    ASSERT_TRUE(later.wait_for(Kind::loaded, 1));
+    EXPECT_EQ(later.all().size(), 5U);
+    EXPECT_EQ(later.held(), (Values{{"a", "1"}, {"c", "2"}}));
+    // The first watch's ends with its subscription.
+    EXPECT_TRUE(
+        support::wait_until([&] { return deliver_policies() == std::vector{js_DeliverLastPerSubject}; }));
 }
 
 TEST_F(BucketWatchTest, TellsWhatBucketWriterWroteFromAnEditByHand) {
