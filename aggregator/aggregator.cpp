@@ -17,6 +17,7 @@
 #include <malloc.h>
 
 #include <atomic>
+#include <optional>
 
 namespace pgpulse::aggregator {
 namespace {
@@ -101,7 +102,19 @@ int run(const Options& options) {
             return loop.writing();
         }};
     std::atomic<bool> taken{false};
-    // Before the large buckets: it takes two seconds to know each other, while those are read.
+    std::optional<nats::BucketWatch> definition_watch;
+    std::optional<nats::BucketWatch> state_watch;
+    // The large buckets follow the first word of the members: to know each other takes two seconds from then on, in which
+    // those are read, and a server answers one connection's requests in their order.
+    const auto read_buckets = [&] {
+        if (definition_watch) return;
+        definition_watch.emplace(nats, definitions, [&](nats::BucketEvent event) {
+            mailbox.post(std::make_unique<DefinitionEvent>(std::move(event)));
+        });
+        state_watch.emplace(nats, states, [&](nats::BucketEvent event) {
+            mailbox.post(std::make_unique<StateEvent>(std::move(event)));
+        });
+    };
     runtime::MembershipFeed membership{
         nats,
         {contract::MemberKind::aggregator, options.common.id, runtime::random_run(), options.common.site,
@@ -117,17 +130,14 @@ int run(const Options& options) {
              taken.store(true);
              mailbox.post(Stop{});
          },
-         [&](contract::WallTime stored) { mailbox.post(ServerTime{stored}); },
+         [&](contract::WallTime stored) {
+             read_buckets();
+             mailbox.post(ServerTime{stored});
+         },
          {},
          [&metrics](bool frozen) { metrics.members_frozen(frozen); }},
         options.common.replicas};
     const nats::BucketKeeper keeper{nats, {health_bucket, targets_bucket}};
-    const nats::BucketWatch definition_watch{
-        nats, definitions,
-        [&](nats::BucketEvent event) { mailbox.post(std::make_unique<DefinitionEvent>(std::move(event))); }};
-    const nats::BucketWatch state_watch{nats, states, [&](nats::BucketEvent event) {
-                                            mailbox.post(std::make_unique<StateEvent>(std::move(event)));
-                                        }};
     const auto watch = manager.watch(health);
     loop.run();
     manager.stopping();

@@ -336,8 +336,8 @@ void Loop::handle(nats::WriteOutcome& result) {
 
 std::string Loop::not_ready_because() const {
     if (!connection_.connected()) return "NATS is not connected";
-    if (!loaded_.load()) return "the buckets are not read yet";
     if (!serving_.load()) return "the membership is not settled yet";
+    if (!loaded_.load()) return "the buckets are not read yet";
     return {};
 }
 

@@ -27,6 +27,9 @@ constexpr std::chrono::milliseconds kLookInterval{1000};
 constexpr std::chrono::milliseconds kRetryInterval{250};
 constexpr int kTriesBeforeTold = 8;
 
+/// A bucket's stream has its keys alone. "$KV.<bucket>.>" says the same, and has the server compare it with every key.
+constexpr const char* kAllOfTheStream = ">";
+
 std::string stream_of(const std::string& bucket) { return "KV_" + bucket; }
 std::string prefix_of(const std::string& bucket) { return "$KV." + bucket + "."; }
 
@@ -250,12 +253,12 @@ struct BucketWatch::Follow {
         options.Config.Heartbeat = kHeartbeatNs;
         natsSubscription* raw = nullptr;
         jsErrCode code = static_cast<jsErrCode>(0);
-        const std::string all = prefix + ">";
         auto patient =
             jetstream(watch.connection_, patience.wait_ms(all_are_newest ? 0 : now_there->messages));
         if (!patient) return false;
         subscriber = std::move(*patient);
-        const natsStatus s = js_SubscribeSync(&raw, subscriber.get(), all.c_str(), nullptr, &options, &code);
+        const natsStatus s =
+            js_SubscribeSync(&raw, subscriber.get(), kAllOfTheStream, nullptr, &options, &code);
         if (s != NATS_OK) {
             if (s == NATS_TIMEOUT) ++patience.timeouts;
             // A server makes a connection's consumers one after another: a small bucket's may wait for a large one's.
