@@ -2,6 +2,7 @@
 
 #include "common/nats/bucket_continuity.hpp"
 #include "common/nats/message_id.hpp"
+#include "common/nats/stream_reader.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -21,8 +22,7 @@ constexpr int kQuickSubscribes = 4;
 constexpr std::uint64_t kMessagesAMillisecond = 50;
 constexpr int64_t kLongestFirstWaitMs = 8000;
 constexpr int64_t kLongestSubscribeWaitMs = 32'000;
-constexpr int64_t kNextMessageMs = 200;
-constexpr int64_t kHeartbeatNs = 1'000'000'000;
+constexpr std::chrono::milliseconds kNextMessage{200};
 constexpr std::chrono::milliseconds kLookInterval{1000};
 constexpr std::chrono::milliseconds kRetryInterval{250};
 constexpr int kTriesBeforeTold = 8;
@@ -33,18 +33,10 @@ constexpr const char* kAllOfTheStream = ">";
 std::string stream_of(const std::string& bucket) { return "KV_" + bucket; }
 std::string prefix_of(const std::string& bucket) { return "$KV." + bucket + "."; }
 
-/// Empty where the message has no such header.
-std::string_view header(natsMsg* message, const char* name) {
-    const char* value = nullptr;
-    if (natsMsgHeader_Get(message, name, &value) != NATS_OK || value == nullptr) return {};
-    return value;
-}
-
-/// Its requests wait so long for their answers.
-Result<JetStreamHandle> jetstream(Connection& connection, std::int64_t wait_ms = kRequestTimeoutMs) {
+Result<JetStreamHandle> jetstream(Connection& connection) {
     jsOptions options;
     jsOptions_Init(&options);
-    options.Wait = wait_ms;
+    options.Wait = kRequestTimeoutMs;
     jsCtx* raw = nullptr;
     const natsStatus s = natsConnection_JetStream(&raw, connection.handle(), &options);
     if (s != NATS_OK) return tl::unexpected(make_error("JetStream", s));
@@ -192,11 +184,9 @@ struct BucketWatch::Follow {
     std::uint64_t times_established;
     std::string stream;
     std::string prefix;
-    JetStreamHandle subscriber;  // until the subscription ends
-    SubscriptionHandle subscription;
+    std::unique_ptr<StreamReader> reader;
     int64_t created_ns = 0;
     bool loaded = false;
-    bool steady = false;  // its end was decided by a look, while messages came as they should
 
     Follow(BucketWatch& of, jsCtx* jetstream, SubscribePatience& with, BucketContinuity& to_tell)
         : watch(of),
@@ -206,14 +196,10 @@ struct BucketWatch::Follow {
           times_established(of.connection_.times_established()),
           stream(stream_of(of.bucket_)),
           prefix(prefix_of(of.bucket_)) {}
-    Follow(const Follow&) = delete;
-    Follow& operator=(const Follow&) = delete;
-    ~Follow() {
-        Connection& connection = watch.connection_;
-        if (subscription)
-            connection.retired()->add(
-                connection.handle(), std::move(subscription),
-                steady ? RetiredSubscriptions::Kind::steady_ordered : RetiredSubscriptions::Kind::ordered);
+
+    [[nodiscard]] bool goes_on() const {
+        return !watch.stopped_after(std::chrono::milliseconds{0}) &&
+               watch.connection_.times_established() == times_established && watch.connection_.connected();
     }
 
     /// Empty where the server does not answer in time; `gone`, where the bucket is not there.
@@ -241,36 +227,25 @@ struct BucketWatch::Follow {
         const auto now_there = look(gone);
         if (!now_there) return false;
         created_ns = now_there->created_ns;
-        jsSubOptions options;
-        jsSubOptions_Init(&options);
-        // With the stream named, the watch needs no right to list the account's streams.
-        options.Stream = stream.c_str();
-        options.Ordered = true;
         // Where every message is its key's newest the server need not look for those, which takes it as long as sending
         // them does. A write that comes meanwhile follows the value that it replaces, as any later one.
         const bool all_are_newest = now_there->messages == now_there->keys;
-        options.Config.DeliverPolicy = all_are_newest ? js_DeliverAll : js_DeliverLastPerSubject;
-        options.Config.Heartbeat = kHeartbeatNs;
-        natsSubscription* raw = nullptr;
-        jsErrCode code = static_cast<jsErrCode>(0);
-        auto patient =
-            jetstream(watch.connection_, patience.wait_ms(all_are_newest ? 0 : now_there->messages));
-        if (!patient) return false;
-        subscriber = std::move(*patient);
-        const natsStatus s =
-            js_SubscribeSync(&raw, subscriber.get(), kAllOfTheStream, nullptr, &options, &code);
-        if (s != NATS_OK) {
-            if (s == NATS_TIMEOUT) ++patience.timeouts;
+        StreamReader::Start start;
+        if (!all_are_newest) start.last_of_subjects = kAllOfTheStream;
+        start.patience =
+            std::chrono::milliseconds{patience.wait_ms(all_are_newest ? 0 : now_there->messages)};
+        auto opened = StreamReader::open(watch.connection_, stream, start, [this] { return goes_on(); });
+        if (!opened) {
+            const bool timeout = opened.error().status == NATS_TIMEOUT;
+            if (timeout) ++patience.timeouts;
             // A server makes a connection's consumers one after another: a small bucket's may wait for a large one's.
-            const bool nothing_yet = s == NATS_TIMEOUT && patience.timeouts <= kQuickSubscribes;
-            if (watch.connection_.connected() && !nothing_yet)
-                spdlog::warn("watch of bucket '{}': {}", watch.bucket_,
-                             make_error("subscribe", s, code).text);
+            const bool nothing_yet = timeout && patience.timeouts <= kQuickSubscribes;
+            if (goes_on() && !nothing_yet)
+                spdlog::warn("watch of bucket '{}': {}", watch.bucket_, opened.error().text);
             return false;
         }
-        subscription.reset(raw);
+        reader = std::move(*opened);
         patience.timeouts = 0;
-        natsSubscription_SetPendingLimits(raw, -1, -1);
         continuity.opened(*now_there);
         emit(BucketEvent::Kind::opened);
         if (now_there->messages == 0) finish_loading();
@@ -283,7 +258,6 @@ struct BucketWatch::Follow {
         const auto now_there = look(gone);
         if (gone) {
             spdlog::warn("bucket '{}' is gone: reading it anew when it is back", watch.bucket_);
-            steady = true;
             return false;
         }
         if (!now_there) return true;  // no answer says nothing about the bucket
@@ -292,36 +266,40 @@ struct BucketWatch::Follow {
             if (!loaded && now_there->messages == 0) finish_loading();
             return true;
         }
-        steady = broken == BucketContinuity::Break::keys_vanished;
         return false;
     }
 
-    /// False when the subscription is of no more use.
+    /// False when the bucket is to be read anew.
     bool next() {
-        natsMsg* raw = nullptr;
-        const natsStatus s = natsSubscription_NextMsg(&raw, subscription.get(), kNextMessageMs);
-        if (s == NATS_TIMEOUT) return true;
-        if (s != NATS_OK) return s == NATS_SLOW_CONSUMER || s == NATS_MISSED_HEARTBEAT || s == NATS_MISMATCH;
-        const Message message{raw};
-        jsMsgMetaData* meta_raw = nullptr;
-        if (natsMsg_GetMetaData(&meta_raw, raw) != NATS_OK) return true;
-        const MetaDataHandle meta{meta_raw};
-        const std::string_view subject{natsMsg_GetSubject(raw)};
+        switch (reader->next(kNextMessage)) {
+            case StreamReader::Got::nothing:
+                return true;
+            case StreamReader::Got::everything:
+                if (!loaded) finish_loading();
+                return true;
+            case StreamReader::Got::lost:
+                // What was rewritten meanwhile is not known.
+                if (goes_on())
+                    spdlog::warn("bucket '{}' did not deliver for a while: reading it anew", watch.bucket_);
+                return false;
+            case StreamReader::Got::message:
+                break;
+        }
+        const std::string_view subject = reader->subject();
         if (!subject.starts_with(prefix)) return true;
         BucketEvent event;
         event.kind =
-            header(raw, "KV-Operation").empty() ? BucketEvent::Kind::value : BucketEvent::Kind::removed;
+            reader->header("KV-Operation").empty() ? BucketEvent::Kind::value : BucketEvent::Kind::removed;
         event.key = subject.substr(prefix.size());
-        event.revision = meta->Sequence.Stream;
-        if (!stands(continuity.told({event.key, event.revision, meta->Timestamp, meta->Consumer})))
-            return false;
-        event.by_bucket_writer =
-            is_conditional_write(event.key, header(raw, kExpectedHeader), header(raw, kMessageIdHeader));
-        event.value.assign(natsMsg_GetData(raw), static_cast<std::size_t>(natsMsg_GetDataLength(raw)));
-        event.stored_at_us = meta->Timestamp / 1000;
+        event.revision = reader->sequence();
+        if (!stands(continuity.told({event.key, event.revision, reader->stored_at_ns()}))) return false;
+        event.by_bucket_writer = is_conditional_write(event.key, reader->header(kExpectedHeader),
+                                                      reader->header(kMessageIdHeader));
+        event.value = reader->payload();
+        event.stored_at_us = reader->stored_at_us();
         event.epoch_us = created_ns / 1000;
         watch.on_event_(std::move(event));
-        if (!loaded && meta->NumPending == 0) finish_loading();
+        if (!loaded && reader->pending() == 0) finish_loading();
         return true;
     }
 

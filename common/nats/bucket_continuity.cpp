@@ -19,7 +19,6 @@ void BucketContinuity::opened(const Look& look) {
     loaded_ = false;
     told_revision_ = 0;
     told_stored_ns_ = 0;
-    consumer_.clear();
     silent_ = true;
     silent_looks_ = 0;
     times_agreed_ = false;
@@ -35,11 +34,7 @@ void BucketContinuity::loaded() {
 }
 
 std::optional<BucketContinuity::Break> BucketContinuity::told(const Told& message) {
-    if (loaded_) {
-        if (message.revision < told_revision_) return Break::went_back;
-        if (!consumer_.empty() && message.consumer != consumer_) return Break::delivery_gap;
-    }
-    if (consumer_ != message.consumer) consumer_ = message.consumer;
+    if (loaded_ && message.revision < told_revision_) return Break::went_back;
     silent_ = false;
     if (message.revision >= told_revision_) {
         told_revision_ = message.revision;
@@ -116,8 +111,6 @@ std::string_view to_string(BucketContinuity::Break what) {
         case BucketContinuity::Break::went_back:
         case BucketContinuity::Break::rewritten:
             return "lost its newest writes";
-        case BucketContinuity::Break::delivery_gap:
-            return "did not deliver for a while";
         case BucketContinuity::Break::keys_vanished:
             return "lost keys without a delete marker";
         case BucketContinuity::Break::never_loaded:

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -16,8 +15,6 @@
 //                  apply; until it has, its counts say nothing either.
 //   rewritten      The newest revision told was stored at another time than the server says: newest writes were
 //                  lost, and as many others came in their place.
-//   delivery_gap   The consumer is another one: the messages stopped coming for a while, and what was rewritten
-//                  meanwhile is not known.
 //   keys_vanished  There are fewer keys than were told. Exact, whatever is still on its way: a key that was told
 //                  of a revision up to the stream's last leaves by no marker, which is a key as well, but by a
 //                  purge or a deletion alone.
@@ -46,14 +43,12 @@ class BucketContinuity {
         std::string_view key;
         std::uint64_t revision = 0;
         std::int64_t stored_ns = 0;
-        std::string_view consumer;
     };
 
     enum class Break {
         created_anew,
         went_back,
         rewritten,
-        delivery_gap,
         keys_vanished,
         never_loaded,
     };
@@ -73,7 +68,6 @@ class BucketContinuity {
     bool loaded_ = false;
     std::uint64_t told_revision_ = 0;
     std::int64_t told_stored_ns_ = 0;
-    std::string consumer_;
     bool silent_ = true;  // nothing told since the last look
     int silent_looks_ = 0;
     bool times_agreed_ = false;

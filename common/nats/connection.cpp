@@ -261,7 +261,6 @@ void Connection::on_closed(natsConnection* handle, void* self) {
 void Connection::on_error(natsConnection* handle, natsSubscription* subscription, natsStatus status,
                           void* self) {
     if (status == NATS_SLOW_CONSUMER) {
-        if (RetiredSubscriptions::rests(subscription)) return;
         spdlog::warn("NATS: messages on '{}' arrive faster than they are read; some were dropped",
                      natsSubscription_GetSubject(subscription));
         return;
@@ -286,10 +285,9 @@ void Connection::on_error(natsConnection* handle, natsSubscription* subscription
     const bool explained = text != nullptr && *text != '\0';
     const std::string line =
         std::string{"NATS: "} + natsStatus_GetText(status) + (explained ? std::string{": "} + text : "");
-    // An ordered consumer tells these twice a second and more while the server or its stream is away, and
-    // mends itself.
-    const bool passing = !explained || status == NATS_MISSED_HEARTBEAT || status == NATS_TIMEOUT ||
-                         status == NATS_CONNECTION_DISCONNECTED || status == NATS_CONNECTION_CLOSED;
+    // What the connection's own lines say already, or what is tried again.
+    const bool passing = !explained || status == NATS_TIMEOUT || status == NATS_CONNECTION_DISCONNECTED ||
+                         status == NATS_CONNECTION_CLOSED;
     spdlog::log(passing ? spdlog::level::debug : spdlog::level::err, line);
 }
 

@@ -13,7 +13,8 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kIdleHeartbeatNs = 1'000'000'000;
-/// Three heartbeats that did not come.
+/// Three heartbeats that did not come while they were waited for: the time in which this process was stopped is nobody's
+/// silence, and what came meanwhile has yet to be read.
 constexpr milliseconds kSilence{3500};
 constexpr std::int64_t kSliceMs = 50;
 
@@ -80,16 +81,13 @@ Result<std::unique_ptr<StreamReader>> StreamReader::open(Connection& connection,
     if (!document.is_object()) return tl::unexpected(refused(stream, "the answer is not understood"));
     if (const auto error = document.find("error"); error != document.end())
         return tl::unexpected(refused(stream, error->value("description", error->dump())));
-    self->heard_ = Clock::now();
     return self;
 }
 
 StreamReader::~StreamReader() {
     // The server removes the consumer once nobody has listened to it for a moment.
     for (SubscriptionHandle* subscription : {&answers_, &delivered_}) {
-        if (*subscription)
-            connection_.retired()->add(connection_.handle(), std::move(*subscription),
-                                       RetiredSubscriptions::Kind::plain);
+        if (*subscription) connection_.retired()->add(connection_.handle(), std::move(*subscription));
     }
 }
 
@@ -110,10 +108,13 @@ Result<Message> StreamReader::answer(const std::string& stream, milliseconds pat
 StreamReader::Got StreamReader::next(milliseconds timeout) {
     natsMsg* raw = nullptr;
     const natsStatus s = natsSubscription_NextMsg(&raw, delivered_.get(), timeout.count());
-    if (s == NATS_TIMEOUT) return Clock::now() - heard_ > kSilence ? Got::lost : Got::nothing;
+    if (s == NATS_TIMEOUT) {
+        waited_ += timeout;
+        return waited_ > kSilence ? Got::lost : Got::nothing;
+    }
     if (s != NATS_OK) return Got::lost;
     message_.reset(raw);
-    heard_ = Clock::now();
+    waited_ = milliseconds{0};
     const char* reply = natsMsg_GetReply(raw);
     if (reply == nullptr || !std::string_view{reply}.starts_with("$JS.ACK.")) return told_by_the_server();
     jsMsgMetaData* meta_raw = nullptr;
@@ -122,7 +123,8 @@ StreamReader::Got StreamReader::next(milliseconds timeout) {
     if (meta->Sequence.Consumer != read_ + 1) return Got::lost;
     ++read_;
     sequence_ = meta->Sequence.Stream;
-    stored_at_us_ = meta->Timestamp / 1000;
+    stored_at_ns_ = meta->Timestamp;
+    pending_ = meta->NumPending;
     return Got::message;
 }
 

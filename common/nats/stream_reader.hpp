@@ -14,9 +14,10 @@ namespace pgpulse::nats {
 /// until it is lost; whoever goes on reading opens another one.
 ///
 /// nats.c has ordered consumers as well. They mend themselves, so that one cannot tell any more of which stream a
-/// message is when a stream was deleted and made again; and on a stream of millions of messages, where the server
+/// message is when a stream was deleted and made again; on a stream of millions of messages, where the server
 /// takes seconds to make a consumer (measured: 2 s for 2 million messages, by subject), they block that long, take
-/// the silence for a fault and begin again without end.
+/// the silence for a fault and begin again without end; and one that is given up, because the server takes longer than
+/// it may, is freed while the connection may be reading its first messages, which crashes (nats.c #637).
 class StreamReader {
   public:
     struct Start {
@@ -53,8 +54,11 @@ class StreamReader {
 
     // Of the message that was got last:
     [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
-    /// When the server stored it: its wall clock, microseconds since 1970.
-    [[nodiscard]] std::int64_t stored_at_us() const { return stored_at_us_; }
+    /// When the server stored it: its wall clock, microseconds or nanoseconds since 1970.
+    [[nodiscard]] std::int64_t stored_at_us() const { return stored_at_ns_ / 1000; }
+    [[nodiscard]] std::int64_t stored_at_ns() const { return stored_at_ns_; }
+    /// So many of what the reader is to get were still to come when this one was sent.
+    [[nodiscard]] std::uint64_t pending() const { return pending_; }
     [[nodiscard]] std::string_view subject() const;
     [[nodiscard]] std::string_view payload() const;
     /// Empty where there is none. The view lives until the next message.
@@ -71,9 +75,10 @@ class StreamReader {
     SubscriptionHandle delivered_;
     Message message_;
     std::uint64_t sequence_ = 0;
-    std::int64_t stored_at_us_ = 0;
-    std::uint64_t read_ = 0;  // messages of the consumer
-    std::chrono::steady_clock::time_point heard_;
+    std::int64_t stored_at_ns_ = 0;
+    std::uint64_t pending_ = 0;
+    std::uint64_t read_ = 0;               // messages of the consumer
+    std::chrono::milliseconds waited_{0};  // since the last message, heartbeats included
 };
 
 }  // namespace pgpulse::nats

@@ -42,7 +42,7 @@ Subscription::~Subscription() {
     if (!handle_) return;
     natsSubscription_Unsubscribe(handle_.get());
     end_->reached.wait(false);
-    retired_->add(connection_, std::move(handle_), RetiredSubscriptions::Kind::plain);
+    retired_->add(connection_, std::move(handle_));
 }
 
 std::int64_t Subscription::dropped() const {

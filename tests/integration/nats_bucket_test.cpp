@@ -337,7 +337,7 @@ TEST_F(BucketWatchTest, HasTheServerLookForNewestValuesOnlyWhereThereAreOlderOne
     put("c", "1");
     start_watch();
     ASSERT_TRUE(events.wait_for(Kind::loaded, 1));
-    EXPECT_EQ(deliver_policies(), std::vector{js_DeliverAll});
+    EXPECT_EQ(deliver_policies(), std::vector{js_DeliverByStartSequence});
     EXPECT_EQ(events.all().size(), 5U);
     EXPECT_EQ(events.held(), (Values{{"a", "1"}, {"c", "1"}}));
 

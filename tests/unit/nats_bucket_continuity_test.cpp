@@ -24,8 +24,8 @@ class BucketContinuityTest : public testing::Test {
   protected:
     BucketContinuity continuity;
 
-    std::optional<Break> tell(const std::string& key, std::uint64_t revision, const char* consumer = "c1") {
-        return continuity.told({key, revision, stored_at(revision), consumer});
+    std::optional<Break> tell(const std::string& key, std::uint64_t revision) {
+        return continuity.told({key, revision, stored_at(revision)});
     }
 
     /// Opened and loaded with the keys `k1` to `kN` of one message each, revisions 1 to N, and looked at once.
@@ -121,20 +121,6 @@ TEST_F(BucketContinuityTest, TakesNoOffenceAtAServerThatTellsOtherTimes) {
     EXPECT_EQ(continuity.looked(look), std::nullopt);
 }
 
-TEST_F(BucketContinuityTest, BreaksWhereAnotherConsumerDelivers) {
-    loaded(3);
-    EXPECT_EQ(tell("k1", 4), std::nullopt);
-    EXPECT_EQ(tell("k1", 5, "c2"), Break::delivery_gap);
-}
-
-TEST_F(BucketContinuityTest, ReadsOnWhereAnotherConsumerDeliversWhileItLoads) {
-    continuity.opened(look_at(2, 2, 2));
-    EXPECT_EQ(tell("k1", 1), std::nullopt);
-    EXPECT_EQ(tell("k2", 2, "c2"), std::nullopt);
-    continuity.loaded();
-    EXPECT_EQ(tell("k2", 3, "c2"), std::nullopt);
-}
-
 TEST_F(BucketContinuityTest, BreaksWhereKeysVanish) {
     loaded(3);
     EXPECT_EQ(continuity.looked(look_at(3, 2, 2)), Break::keys_vanished);
@@ -226,7 +212,7 @@ TEST_F(BucketContinuityTest, ForgetsWhatWasToldOnceItIsOpenedAgain) {
     continuity.opened(look_at(3, 0, 0));
     continuity.loaded();
     for (int i = 0; i < 5; ++i) EXPECT_EQ(continuity.looked(look_at(3, 0, 0)), std::nullopt);
-    EXPECT_EQ(tell("k1", 4, "c2"), std::nullopt);
+    EXPECT_EQ(tell("k1", 4), std::nullopt);
     EXPECT_EQ(continuity.looked(look_at(4, 1, 1)), std::nullopt);
 }
 
