@@ -261,12 +261,9 @@ struct BucketWatch::Follow {
             return false;
         }
         if (!now_there) return true;  // no answer says nothing about the bucket
-        const auto broken = continuity.looked(*now_there);
-        if (stands(broken)) {
-            if (!loaded && now_there->messages == 0) finish_loading();
-            return true;
-        }
-        return false;
+        if (!stands(continuity.looked(*now_there))) return false;
+        if (!loaded && now_there->messages == 0) finish_loading();
+        return true;
     }
 
     /// False when the bucket is to be read anew.

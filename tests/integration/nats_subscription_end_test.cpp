@@ -87,30 +87,6 @@ TEST_F(SubscriptionEnd, OfAWatchWhileItsBucketIsWrittenHarmsNothing) {
     }
 }
 
-TEST_F(SubscriptionEnd, OfAWatchThatGaveUpWaitingAsTheServerAnswersHarmsNothing) {
-    BucketConfig config;
-    config.name = "things";
-    ASSERT_TRUE(ensure_bucket(*connection, config));
-    for (int i = 0; i < 20000; ++i)
-        ASSERT_TRUE(put_unacknowledged(*connection, "things", "k" + std::to_string(i), "x"));
-    ASSERT_TRUE(connection->flush(seconds{30}));
-    for (int round = 0; round < kRounds / 8; ++round) {
-        std::atomic<bool> loaded{false};
-        // The server answers a first look or not, and what follows when it was given up or just before.
-        std::thread stopping{[&] {
-            std::this_thread::sleep_for(std::chrono::microseconds{200 * (round % 8)});
-            server.process().stop();
-            std::this_thread::sleep_for(std::chrono::milliseconds{490 + round});
-            server.process().cont();
-        }};
-        BucketWatch watch{*connection, "things", [&](const BucketEvent& event) {
-                              if (event.kind == BucketEvent::Kind::loaded) loaded = true;
-                          }};
-        EXPECT_TRUE(support::wait_until([&] { return loaded.load(); }));
-        stopping.join();
-    }
-}
-
 TEST_F(SubscriptionEnd, OutlivesItsConnection) {
     auto subscription = Subscription::open(*connection, "flood.>", [](const Message&) {});
     ASSERT_TRUE(subscription) << subscription.error().text;

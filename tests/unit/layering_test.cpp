@@ -224,6 +224,27 @@ TEST(Layering, CommonHoldsWhatTwoProgramsUse) {
     }
 }
 
+/// Calls of nats.c that make a consumer and its subscription at once. Where the server does not answer in time they free
+/// the subscription, while the connection's thread may be reading the first of its messages (nats.c #637): StreamReader
+/// is there for that.
+std::vector<std::string> unsafe_consumers(const SourceFile& file) {
+    std::vector<std::string> faults;
+    if (program_of(file.path).empty() && !file.path.starts_with("common/")) return faults;
+    const std::string code = support::without_comments_and_strings(file.text);
+    for (const std::string call : {"js_Subscribe", "js_PullSubscribe", "kvStore_Watch", "kvStore_Keys",
+                                   "kvStore_History", "kvStore_PurgeDeletes"}) {
+        if (code.find(call) != std::string::npos) faults.push_back(file.path + ": calls " + call);
+    }
+    return faults;
+}
+
+TEST(Layering, NoProgramHasNatsCMakeAConsumer) {
+    std::vector<std::string> faults;
+    for (const SourceFile& file : sources())
+        std::ranges::copy(unsafe_consumers(file), std::back_inserter(faults));
+    EXPECT_TRUE(faults.empty()) << lines(faults);
+}
+
 // The checks themselves: each must find what it is there for.
 
 std::size_t faults_in(const std::string& text) {
@@ -281,6 +302,13 @@ TEST(LayeringChecks, FindTrespasses) {
         trespasses({"probe/a.cpp", "#include \"probe/b.hpp\"\n#include \"common/nats/error.hpp\"\n"}).size(),
         0U);
     EXPECT_EQ(trespasses({"tests/a.cpp", "#include \"probe/b.hpp\"\n"}).size(), 0U);
+}
+
+TEST(LayeringChecks, FindConsumersThatNatsCMakes) {
+    EXPECT_EQ(unsafe_consumers({"common/nats/a.cpp", "s = js_SubscribeSync(&raw);\n"}).size(), 1U);
+    EXPECT_EQ(unsafe_consumers({"ctl/a.cpp", "kvStore_WatchAll(&watcher, bucket, nullptr);\n"}).size(), 1U);
+    EXPECT_EQ(unsafe_consumers({"ctl/a.cpp", "// not js_SubscribeSync\n"}).size(), 0U);
+    EXPECT_EQ(unsafe_consumers({"bench/a.cpp", "js_SubscribeSync(&raw);\n"}).size(), 0U);
 }
 
 }  // namespace
