@@ -37,7 +37,6 @@ class Snapshot {
     /// Called by the watch, on its thread.
     void take(nats::BucketEvent event) {
         const std::lock_guard lock{mutex_};
-        if (loaded_) return;
         switch (event.kind) {
             case nats::BucketEvent::Kind::opened:
                 values_.clear();
@@ -92,7 +91,8 @@ tl::expected<Values, std::string> read_bucket_with_markers(nats::Connection& con
     bool whole = false;
     {
         const nats::BucketWatch watch{connection, std::string{bucket},
-                                      [&](nats::BucketEvent event) { snapshot.take(std::move(event)); }};
+                                      [&](nats::BucketEvent event) { snapshot.take(std::move(event)); },
+                                      nats::BucketWatch::Extent::whole};
         whole = snapshot.wait(timeout, [&] { return is_refused(connection, bucket); });
     }
     if (whole) return snapshot.take_values();

@@ -24,6 +24,7 @@ constexpr int64_t kLongestFirstWaitMs = 8000;
 constexpr int64_t kLongestSubscribeWaitMs = 32'000;
 constexpr std::chrono::milliseconds kNextMessage{200};
 constexpr std::chrono::milliseconds kLookInterval{1000};
+constexpr std::chrono::milliseconds kLoadingLookInterval{100};
 constexpr std::chrono::milliseconds kRetryInterval{250};
 constexpr int kTriesBeforeTold = 8;
 
@@ -262,8 +263,12 @@ struct BucketWatch::Follow {
         }
         if (!now_there) return true;  // no answer says nothing about the bucket
         if (!stands(continuity.looked(*now_there))) return false;
-        if (!loaded && now_there->messages == 0) finish_loading();
+        if (!loaded && (now_there->messages == 0 || continuity.all_told())) finish_loading();
         return true;
+    }
+
+    [[nodiscard]] std::chrono::milliseconds look_interval() const {
+        return continuity.at_the_end() ? kLoadingLookInterval : kLookInterval;
     }
 
     /// False when the bucket is to be read anew.
@@ -296,7 +301,7 @@ struct BucketWatch::Follow {
         event.stored_at_us = reader->stored_at_us();
         event.epoch_us = created_ns / 1000;
         watch.on_event_(std::move(event));
-        if (!loaded && reader->pending() == 0) finish_loading();
+        if (!loaded && (reader->pending() == 0 || continuity.all_told())) finish_loading();
         return true;
     }
 
@@ -319,9 +324,10 @@ struct BucketWatch::Follow {
     }
 };
 
-BucketWatch::BucketWatch(Connection& connection, std::string bucket, OnEvent on_event)
+BucketWatch::BucketWatch(Connection& connection, std::string bucket, OnEvent on_event, Extent extent)
     : connection_(connection),
       bucket_(std::move(bucket)),
+      extent_(extent),
       on_event_(std::move(on_event)),
       thread_([this] { run(); }) {}
 
@@ -363,9 +369,10 @@ void BucketWatch::run() {
         auto looked_at = std::chrono::steady_clock::now();
         while (!stopped_after(std::chrono::milliseconds{0}) &&
                connection_.times_established() == follow.times_established) {
+            if (follow.loaded && extent_ == Extent::whole) return;
             if (!follow.next()) break;
             const auto now = std::chrono::steady_clock::now();
-            if (now - looked_at < kLookInterval) continue;
+            if (now - looked_at < follow.look_interval()) continue;
             looked_at = now;
             if (connection_.connected() && !follow.holds()) break;
         }

@@ -17,6 +17,7 @@ constexpr int kLongestPatience = 512;
 void BucketContinuity::opened(const Look& look) {
     last_look_ = look;
     loaded_ = false;
+    counted_ = false;
     told_revision_ = 0;
     told_stored_ns_ = 0;
     silent_ = true;
@@ -31,6 +32,17 @@ void BucketContinuity::opened(const Look& look) {
 void BucketContinuity::loaded() {
     loaded_ = true;
     sort_keys();
+}
+
+bool BucketContinuity::at_the_end() const {
+    return !loaded_ && last_look_.keys > 0 && told_revision_ >= last_look_.last_revision;
+}
+
+bool BucketContinuity::all_told() {
+    if (!at_the_end() || counted_) return false;
+    counted_ = true;
+    sort_keys();
+    return keys_.size() >= last_look_.keys;
 }
 
 std::optional<BucketContinuity::Break> BucketContinuity::told(const Told& message) {
@@ -52,6 +64,7 @@ std::optional<BucketContinuity::Break> BucketContinuity::looked(const Look& look
     const Look before = last_look_;
     const bool was_silent = silent_;
     last_look_ = look;
+    counted_ = false;
     silent_ = true;
     if (look.created_ns != before.created_ns) return Break::created_anew;
     const std::uint64_t known = std::max(told_revision_, before.last_revision);

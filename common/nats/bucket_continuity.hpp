@@ -58,6 +58,14 @@ class BucketContinuity {
     /// Everything that was there has been told.
     void loaded();
 
+    /// Before that: what is stored last was told at the last look, and only another look can show whether all was.
+    [[nodiscard]] bool at_the_end() const;
+    /// As many keys as there were at the last look have been told, the one that was stored last among them: to be
+    /// asked after each message and each look until `loaded`. It does not depend on how many messages the server
+    /// thinks are to come: one that is stored while nats-server makes the consumer may be counted twice, and in a bucket
+    /// that is written all the while nothing else says that it was read.
+    [[nodiscard]] bool all_told();
+
     /// A message came. Where it says that the bucket is to be read anew, it is not to be told.
     std::optional<Break> told(const Told& message);
     /// To be called about every second.
@@ -66,6 +74,7 @@ class BucketContinuity {
   private:
     Look last_look_;
     bool loaded_ = false;
+    bool counted_ = false;  // the keys told, since the last look
     std::uint64_t told_revision_ = 0;
     std::int64_t told_stored_ns_ = 0;
     bool silent_ = true;  // nothing told since the last look

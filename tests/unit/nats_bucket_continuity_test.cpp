@@ -206,6 +206,49 @@ TEST_F(BucketContinuityTest, WaitsForALoadThatGoesOn) {
     }
 }
 
+TEST_F(BucketContinuityTest, KnowsThatAllWasToldByTheKeysAndTheLastRevision) {
+    continuity.opened(look_at(3, 3, 3));
+    EXPECT_FALSE(continuity.all_told());
+    ASSERT_EQ(tell("k1", 1), std::nullopt);
+    ASSERT_EQ(tell("k2", 2), std::nullopt);
+    EXPECT_FALSE(continuity.at_the_end());
+    EXPECT_FALSE(continuity.all_told());
+    ASSERT_EQ(tell("k3", 3), std::nullopt);
+    EXPECT_TRUE(continuity.at_the_end());
+    EXPECT_TRUE(continuity.all_told());
+    continuity.loaded();
+    EXPECT_FALSE(continuity.at_the_end()) << "which is the end of a load alone";
+}
+
+TEST_F(BucketContinuityTest, WaitsForAKeyThatIsWrittenAnewBeforeItWasTold) {
+    continuity.opened(look_at(3, 3, 3));
+    ASSERT_EQ(tell("k1", 1), std::nullopt);
+    ASSERT_EQ(tell("k3", 3), std::nullopt);
+    ASSERT_EQ(tell("k1", 4), std::nullopt) << "k2 was written as 5 before the server had come to 2";
+    EXPECT_TRUE(continuity.at_the_end());
+    EXPECT_FALSE(continuity.all_told());
+    EXPECT_EQ(continuity.looked(look_at(5, 3, 3)), std::nullopt);
+    EXPECT_FALSE(continuity.at_the_end());
+    ASSERT_EQ(tell("k2", 5), std::nullopt);
+    EXPECT_TRUE(continuity.all_told());
+}
+
+TEST_F(BucketContinuityTest, WaitsForNoKeyThatIsGone) {
+    continuity.opened(look_at(3, 3, 3));
+    ASSERT_EQ(tell("k1", 1), std::nullopt);
+    ASSERT_EQ(tell("k3", 3), std::nullopt);
+    EXPECT_FALSE(continuity.all_told());
+    EXPECT_EQ(continuity.looked(look_at(3, 2, 2)), std::nullopt);
+    EXPECT_TRUE(continuity.all_told());
+}
+
+TEST_F(BucketContinuityTest, CannotKnowThatAllWasToldOfAServerThatCountsNoKeys) {
+    continuity.opened(look_at(1, 1, 0));
+    ASSERT_EQ(tell("k1", 1), std::nullopt);
+    EXPECT_FALSE(continuity.at_the_end());
+    EXPECT_FALSE(continuity.all_told());
+}
+
 TEST_F(BucketContinuityTest, ForgetsWhatWasToldOnceItIsOpenedAgain) {
     loaded(3);
     ASSERT_EQ(continuity.looked(look_at(3, 0, 0)), Break::keys_vanished);
