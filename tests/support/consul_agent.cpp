@@ -175,7 +175,7 @@ HttpResponse ConsulAgent::request(const std::string& token, std::string_view pat
     curl_easy_setopt(handle.get(), CURLOPT_URL, (http_url() + std::string{path}).c_str());
     curl_easy_setopt(handle.get(), CURLOPT_PROXY, "");
     curl_easy_setopt(handle.get(), CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(handle.get(), CURLOPT_TIMEOUT_MS, 5000L);
+    curl_easy_setopt(handle.get(), CURLOPT_TIMEOUT_MS, 15'000L);
     curl_easy_setopt(handle.get(), CURLOPT_HTTPHEADER, headers.get());
     curl_easy_setopt(handle.get(), CURLOPT_WRITEFUNCTION, append_body);
     curl_easy_setopt(handle.get(), CURLOPT_WRITEDATA, &response.body);

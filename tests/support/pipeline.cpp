@@ -22,6 +22,11 @@ nlohmann::json value_of(const ConsulAgent& consul, const std::string& target) {
     }
 }
 
+/// With a timeout that a loaded machine does not reach; pings are fresh for ten seconds then.
+nlohmann::json target(const std::string& name, const PostgresServer& server) {
+    return {{"name", name}, {"address", "127.0.0.1"}, {"port", server.port()}, {"timeout_ms", 7000}};
+}
+
 }  // namespace
 
 Pipeline::Pipeline() {
@@ -33,10 +38,7 @@ Pipeline::Pipeline() {
     ledger = std::make_unique<BucketLedger>(*reader);
 
     const auto targets = folder_ / "targets.json";
-    std::ofstream{targets} << nlohmann::json{
-        {"targets",
-         {{{"name", "db1"}, {"address", "127.0.0.1"}, {"port", db1.port()}},
-          {{"name", "db2"}, {"address", "127.0.0.1"}, {"port", db2.port()}}}}};
+    std::ofstream{targets} << nlohmann::json{{"targets", {target("db1", db1), target("db2", db2)}}};
     probe = std::make_unique<Daemon>(
         "pgpulse-probe", "probe-1",
         std::vector<std::string>{"--nats", nats.url(), "--targets", targets.string()});

