@@ -113,7 +113,7 @@ class ProbeCut : public testing::Test {
         target.address = kTargetsAt;
         target.port = number < kAtPostgres ? postgres.port() : pooler.port();
         target.interval = kInterval;
-        target.timeout = 1s;  // what a loaded machine does not reach
+        target.timeout = 2s;  // what a loaded machine does not reach
         target.observers = observers;
         support::put_target(*connection, target);
     }

@@ -75,7 +75,7 @@ class AggregatorVerdict : public testing::Test {
 
 TEST_F(AggregatorVerdict, MaintenanceBeginsWithADefinitionAndEndsByItself) {
     auto target = definition("db1");
-    target.maintenance_until = runtime::wall_now() + 4s;
+    target.maintenance_until = runtime::wall_now() + 8s;
     define(target);
     ASSERT_TRUE(wait_until([&] { return newest("db1").maintenance; })) << stage.logs();
     ASSERT_TRUE(wait_until([&] { return !newest("db1").maintenance; })) << stage.logs();
@@ -101,7 +101,7 @@ TEST_F(AggregatorVerdict, MaintenanceBeginsWithADefinitionAndEndsByItself) {
 
 TEST_F(AggregatorVerdict, MaintenanceThatIsOverStaysOverForAnAggregatorThatStarts) {
     auto target = definition("db1");
-    target.maintenance_until = runtime::wall_now() + 2s;
+    target.maintenance_until = runtime::wall_now() + 8s;
     define(target);
     ASSERT_TRUE(wait_until([&] { return newest("db1").maintenance; })) << stage.logs();
     stage.aggregator("aggregator-1").kill9();

@@ -198,9 +198,9 @@ curl --silent --request PUT --data "{ \"updated_at\": \"$(date '+%d/%m/%Y %H:%M:
     const auto old_pipeline_writes = [&] {
         const auto result = support::run_to_end({"sh", "-c", handler}, {.input = checks.dump() + "\n"});
         ASSERT_EQ(result.exit_code, 0) << result.err;
-        ASSERT_FALSE(json::accept(*consul.kv_get_raw("db1"))) << *consul.kv_get_raw("db1");
     };
     old_pipeline_writes();
+    ASSERT_FALSE(json::accept(*consul.kv_get_raw("db1"))) << *consul.kv_get_raw("db1");
     bucket.define(a_definition("db1"));
     bucket.state(a_state("db1", Health::up));
     start_bridge();

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <map>
@@ -120,6 +121,13 @@ TEST_F(BridgeMembers, ShareTheTargetsAndWriteEachOnce) {
         }
         return all;
     };
+    // What Consul has, a bridge has counted once nothing of it is pending.
+    const auto all_counted = [&] {
+        return std::ranges::all_of(bridges, [](const auto& entry) {
+            return entry.second->metric("pgpulse_bridge_pending_targets") == 0;
+        });
+    };
+    ASSERT_TRUE(wait_until(all_counted)) << logs();
     const double before = operations();
     flip_all(Health::down);
     ASSERT_TRUE(wait_until([&] { return all_say("critical"); })) << logs();

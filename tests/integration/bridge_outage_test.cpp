@@ -113,11 +113,11 @@ class BridgeOutage : public testing::Test {
         if (json::parse(values.body).size() != newest.size()) return false;
         return std::ranges::all_of(newest, [&](const auto& entry) {
             const auto& [name, state] = entry;
-            const auto raw = consul.kv_get_raw("health/" + name);
+            const auto one = consul.get("/v1/kv/health/" + name + "?raw");
             const char* status = state.health == Health::up     ? "passing"
                                  : state.health == Health::down ? "critical"
                                                                 : "warning";
-            const json value = raw ? json::parse(*raw, nullptr, false) : json{};
+            const json value = one.status == 200 ? json::parse(one.body, nullptr, false) : json{};
             return value.is_object() && value.value("revision", std::uint64_t{0}) == state.revision &&
                    statuses[name + "-isready"] == status;
         });

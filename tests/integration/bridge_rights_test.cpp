@@ -267,7 +267,7 @@ TEST_F(BridgeRights, ToANewNodeThatIsMissingIsNamed) {
             "Consul denies writing node 'stock-db': the token needs node \"stock-db\" { policy = \"write\" "
             "}");
     })) << bridge->log();
-    EXPECT_EQ(bridge->metric("pgpulse_bridge_denied_targets"), 1);
+    EXPECT_TRUE(wait_until([&] { return bridge->metric("pgpulse_bridge_denied_targets") == 1; }));
     EXPECT_FALSE(consul.kv_get_raw("health/stock-db"));
 }
 

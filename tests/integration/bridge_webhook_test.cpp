@@ -163,7 +163,8 @@ TEST_F(BridgeWebhook, GetsEachTransitionOnceInTheOrderOfItsTarget) {
     expect_complete();
     const auto events = receiver.events();
     EXPECT_EQ(events.size(), 202U);
-    EXPECT_EQ(counted(*bridges["b1"], "delivered"), 202);
+    // The endpoint has an event before the bridge has the answer.
+    EXPECT_TRUE(wait_until([&] { return counted(*bridges["b1"], "delivered") == 202; })) << logs();
 
     const auto told = author.told();
     std::map<std::string, std::string> bodies;  // by id
@@ -197,8 +198,8 @@ TEST_F(BridgeWebhook, BeginsWithWhatComesNextAndGoesOnWhereItWas) {
     ASSERT_TRUE(wait_until([&] { return cursor().value("sequence", 0) == 20; })) << cursor();
     write(10);
     ASSERT_TRUE(wait_until([&] { return receiver.count() == 10; })) << logs();
+    ASSERT_TRUE(wait_until([&] { return cursor().value("sequence", 0) == 30; })) << cursor();
     EXPECT_EQ(bridges["b1"]->stop(), 0);
-    EXPECT_TRUE(wait_until([&] { return cursor().value("sequence", 0) == 30; })) << cursor();
     write(15);
     bridges["b1"]->start();
     ASSERT_TRUE(wait_until([&] { return receiver.count() == 25; })) << logs();
@@ -233,7 +234,7 @@ TEST_F(BridgeWebhook, ThatIsSlowDelaysNoOther) {
     write(200);
     expect_complete(fast);
     EXPECT_EQ(receiver.count(), 0U);
-    EXPECT_GT(gate.waiting(), 1) << "several targets at once";
+    EXPECT_TRUE(wait_until([&] { return gate.waiting() > 1; })) << "several targets at once";
     gate.open();
     expect_complete();
 }
@@ -281,9 +282,13 @@ TEST_F(BridgeWebhook, IsPostedToByOneOfTwoBridges) {
     write(200);
     expect_complete();
     EXPECT_EQ(receiver.count(), 200U);
-    const double one = counted(*bridges["b1"], "delivered");
-    const double other = counted(*bridges["b2"], "delivered");
-    EXPECT_EQ(one + other, 200) << logs();
+    double one = 0;
+    double other = 0;
+    EXPECT_TRUE(wait_until([&] {
+        one = counted(*bridges["b1"], "delivered");
+        other = counted(*bridges["b2"], "delivered");
+        return one + other == 200;
+    })) << logs();
     EXPECT_EQ(std::min(one, other), 0) << logs();
 }
 
@@ -329,6 +334,8 @@ TEST_F(BridgeWebhook, IsHandedOverInOrderAtTheEndOfABridge) {
     write(50);
     expect_complete();
     const std::string poster = counted(*bridges["b1"], "delivered") > 0 ? "b1" : "b2";
+    // Where it cannot store it in time at its end, the next one posts what came since it did last.
+    ASSERT_TRUE(wait_until([&] { return cursor().value("sequence", 0) == 50; })) << cursor();
     EXPECT_EQ(bridges[poster]->stop(), 0);
     write(50);
     expect_complete();

