@@ -69,6 +69,18 @@ constexpr std::array kRules{
          always},
 };
 
+}  // namespace
+
+std::span<const Rule> rules() { return kRules; }
+
+const Rule& decide(const Ballot& ballot) {
+    return *std::ranges::find_if(kRules, [&](const Rule& rule) { return rule.applies(ballot); });
+}
+
+bool disagree(const Ballot& ballot) {
+    return voices(ballot, Opinion::up) > 0 && voices(ballot, Opinion::down) > 0;
+}
+
 std::string_view in_words(Ruling ruling) {
     switch (ruling) {
         case Ruling::up:
@@ -81,18 +93,6 @@ std::string_view in_words(Ruling ruling) {
             return "the state stays";
     }
     return "";
-}
-
-}  // namespace
-
-std::span<const Rule> rules() { return kRules; }
-
-const Rule& decide(const Ballot& ballot) {
-    return *std::ranges::find_if(kRules, [&](const Rule& rule) { return rule.applies(ballot); });
-}
-
-bool disagree(const Ballot& ballot) {
-    return voices(ballot, Opinion::up) > 0 && voices(ballot, Opinion::down) > 0;
 }
 
 std::string rules_as_flowchart() {

@@ -30,6 +30,9 @@ struct Ballot {
 
 enum class Ruling { up, down, unknown, keep };
 
+/// "up", "down", "unknown" or "the state stays".
+std::string_view in_words(Ruling ruling);
+
 struct Rule {
     std::string_view name;
     std::string_view asks;     // the condition, as a question: the documentation's diagram is made of these

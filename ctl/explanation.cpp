@@ -5,7 +5,6 @@
 #include "consul-bridge/desired.hpp"
 
 #include <algorithm>
-#include <string_view>
 
 namespace pgpulse::ctl {
 namespace {
@@ -33,20 +32,6 @@ Ballot ballot_of(const TargetFacts& facts, const std::vector<Vote>& votes) {
     ballot.anyone_heard = !votes.empty();
     ballot.quorum = facts.stored.definition.quorum;
     return ballot;
-}
-
-std::string_view word_of(Ruling ruling) {
-    switch (ruling) {
-        case Ruling::up:
-            return "up";
-        case Ruling::down:
-            return "down";
-        case Ruling::unknown:
-            return "unknown";
-        case Ruling::keep:
-            break;
-    }
-    return "the state stays";
 }
 
 /// How many of all observers have to say so before the table rules so; empty: all of them together are too few.
@@ -82,7 +67,7 @@ std::string in_seconds(std::chrono::milliseconds time) {
 RuleShown deciding_rule(const TargetFacts& facts) {
     const std::vector<Vote> votes = votes_of(facts);
     const aggregator::Rule& rule = decide(ballot_of(facts, votes));
-    return {std::string{rule.name}, std::string{rule.because}, std::string{word_of(rule.ruling)}};
+    return {std::string{rule.name}, std::string{rule.because}, std::string{in_words(rule.ruling)}};
 }
 
 std::chrono::milliseconds freshness(const contract::TargetDefinition& definition) {
