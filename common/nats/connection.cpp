@@ -128,7 +128,7 @@ Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& optio
     }
     std::unique_ptr<Connection> self{new Connection{options.inbox_prefix}};
     self->on_change_ = std::move(on_change);
-    self->url_for_log_ = without_secrets(options.url);
+    self->url_for_log_ = self->server_for_log_ = without_secrets(options.url);
     const auto urls = parse_server_urls(options.url);
     if (!urls)
         return tl::unexpected(Error{NATS_INVALID_ARG, static_cast<jsErrCode>(0), "--nats: " + urls.error()});
@@ -227,19 +227,36 @@ void Connection::close(std::chrono::milliseconds flush_within) {
     retired_->finish();
 }
 
-void Connection::on_connected(natsConnection*, void* self) {
+std::string Connection::server_of(natsConnection* handle) const {
+    char url[512] = {};
+    // It may be lost again already.
+    const natsStatus s = natsConnection_GetConnectedUrl(handle, url, sizeof url);
+    return s == NATS_OK && url[0] != '\0' ? without_secrets(url) : url_for_log_;
+}
+
+void Connection::on_connected(natsConnection* handle, void* self) {
     auto* connection = static_cast<Connection*>(self);
     // First: whoever sees the connection established sees a number that will not grow on its account.
     connection->times_established_.fetch_add(1);
     if (connection->connected_.exchange(true)) return;
-    spdlog::info("connected to NATS at {}", connection->url_for_log_);
+    const std::string server = connection->server_of(handle);
+    {
+        const std::lock_guard lock{connection->mutex_};
+        connection->server_for_log_ = server;
+    }
+    spdlog::info("connected to NATS at {}", server);
     if (connection->on_change_) connection->on_change_(true);
 }
 
 void Connection::on_disconnected(natsConnection*, void* self) {
     auto* connection = static_cast<Connection*>(self);
     if (!connection->connected_.exchange(false) || connection->closing_.load()) return;
-    spdlog::warn("lost NATS at {}: reconnecting", connection->url_for_log_);
+    std::string server;
+    {
+        const std::lock_guard lock{connection->mutex_};
+        server = connection->server_for_log_;
+    }
+    spdlog::warn("lost NATS at {}: reconnecting", server);
     if (connection->on_change_) connection->on_change_(false);
 }
 
@@ -275,7 +292,7 @@ void Connection::on_error(natsConnection* handle, natsSubscription* subscription
     if (missing) {
         auto* const connection = static_cast<Connection*>(self);
         {
-            const std::lock_guard lock{connection->missing_mutex_};
+            const std::lock_guard lock{connection->mutex_};
             connection->missing_ = missing;
         }
         if (const auto line = connection->missing_rights_.line(*missing, std::chrono::steady_clock::now()))
@@ -292,7 +309,7 @@ void Connection::on_error(natsConnection* handle, natsSubscription* subscription
 }
 
 std::optional<MissingRight> Connection::missing_right() const {
-    const std::lock_guard lock{missing_mutex_};
+    const std::lock_guard lock{mutex_};
     return missing_;
 }
 

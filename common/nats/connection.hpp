@@ -98,6 +98,9 @@ class Connection {
     explicit Connection(std::string inbox_prefix)
         : inbox_prefix_(std::move(inbox_prefix)), missing_rights_(inbox_prefix_) {}
 
+    /// Which of the servers it is connected to, for the log; all of them where it is lost.
+    [[nodiscard]] std::string server_of(natsConnection* handle) const;
+
     static void on_connected(natsConnection*, void* self);
     static void on_disconnected(natsConnection*, void* self);
     static void on_closed(natsConnection*, void* self);
@@ -109,11 +112,12 @@ class Connection {
     std::atomic<std::uint64_t> times_established_{0};
     std::atomic<bool> closing_{false};
     std::atomic<bool> closed_{false};
-    std::string url_for_log_;  // without a password
+    std::string url_for_log_;  // all servers, without a password
     const std::string inbox_prefix_;
     MissingRightLines missing_rights_;  // of nats.c's thread
-    mutable std::mutex missing_mutex_;
+    mutable std::mutex mutex_;
     std::optional<MissingRight> missing_;
+    std::string server_for_log_;  // of several, that which it is connected to
     ConnectionHandle handle_;
     std::shared_ptr<RetiredSubscriptions> retired_ = std::make_shared<RetiredSubscriptions>();
 };

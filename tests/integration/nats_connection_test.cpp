@@ -1,5 +1,6 @@
 #include "common/nats/connection.hpp"
 #include "common/nats/subscription.hpp"
+#include "tests/support/daemons.hpp"
 #include "tests/support/free_port.hpp"
 #include "tests/support/nats_server.hpp"
 #include "tests/support/tcp_peer.hpp"
@@ -114,6 +115,33 @@ TEST(Connection, ComesBackWithItsSubscriptionsAfterTheServerWasKilled) {
     EXPECT_TRUE(wait_until([&] { return client.changes() == std::vector<bool>{true, false, true}; }));
     ASSERT_TRUE(client->publish("things.a", "again"));
     EXPECT_TRUE(wait_until([&] { return client.payloads() == std::vector<std::string>{"again"}; }));
+}
+
+TEST(Connection, NamesTheServerThatItIsConnectedToWithoutItsPassword) {
+    support::NatsServer one;
+    support::NatsServer other;
+    const auto place = [](const support::NatsServer& server) {
+        return "127.0.0.1:" + std::to_string(server.port());
+    };
+    const std::string secret = "s3cret";
+    const support::Daemon daemon{
+        "pgpulse-probe",
+        "w1",
+        {"--nats", "nats://w1:" + secret + "@" + place(one) + ",nats://w1:" + secret + "@" + place(other)}};
+    const auto said = [&](const std::string& line) {
+        return daemon.log().find(line + "\n") != std::string::npos;
+    };
+    const auto connected = [&](const support::NatsServer& server) {
+        return said("connected to NATS at nats://" + place(server));
+    };
+    ASSERT_TRUE(wait_until([&] { return connected(one) || connected(other); })) << daemon.log();
+    support::NatsServer& first = connected(one) ? one : other;
+    support::NatsServer& second = &first == &one ? other : one;
+    first.kill9();
+    EXPECT_TRUE(wait_until([&] {
+        return said("lost NATS at nats://" + place(first) + ": reconnecting") && connected(second);
+    })) << daemon.log();
+    EXPECT_EQ(daemon.log().find(secret), std::string::npos) << daemon.log();
 }
 
 TEST(Connection, SendsWhatWasPublishedWhileTheServerWasAway) {
