@@ -294,14 +294,15 @@ struct BucketWatch::Follow {
             reader->header("KV-Operation").empty() ? BucketEvent::Kind::value : BucketEvent::Kind::removed;
         event.key = subject.substr(prefix.size());
         event.revision = reader->sequence();
-        if (!stands(continuity.told({event.key, event.revision, reader->stored_at_ns()}))) return false;
+        if (!stands(continuity.told({event.key, event.revision, reader->stored_at_ns(), reader->pending()})))
+            return false;
         event.by_bucket_writer = is_conditional_write(event.key, reader->header(kExpectedHeader),
                                                       reader->header(kMessageIdHeader));
         event.value = reader->payload();
         event.stored_at_us = reader->stored_at_us();
         event.epoch_us = created_ns / 1000;
         watch.on_event_(std::move(event));
-        if (!loaded && (reader->pending() == 0 || continuity.all_told())) finish_loading();
+        if (!loaded && continuity.all_told()) finish_loading();
         return true;
     }
 

@@ -17,7 +17,7 @@ constexpr int kLongestPatience = 512;
 void BucketContinuity::opened(const Look& look) {
     last_look_ = look;
     loaded_ = false;
-    counted_ = false;
+    end_reached_ = false;
     told_revision_ = 0;
     told_stored_ns_ = 0;
     silent_ = true;
@@ -30,17 +30,13 @@ void BucketContinuity::opened(const Look& look) {
 }
 
 void BucketContinuity::loaded() {
-    loaded_ = true;
+    loaded_ = end_reached_ = true;
     sort_keys();
 }
 
-bool BucketContinuity::at_the_end() const {
-    return !loaded_ && last_look_.keys > 0 && told_revision_ >= last_look_.last_revision;
-}
-
 bool BucketContinuity::all_told() {
-    if (!at_the_end() || counted_) return false;
-    counted_ = true;
+    // To sort them for each key that is still missing would take seconds of a bucket that is written anew as it is read.
+    if (!at_the_end() || keys_.size() + newer_keys_.size() < last_look_.keys) return false;
     sort_keys();
     return keys_.size() >= last_look_.keys;
 }
@@ -52,8 +48,9 @@ std::optional<BucketContinuity::Break> BucketContinuity::told(const Told& messag
         told_revision_ = message.revision;
         told_stored_ns_ = message.stored_ns;
     }
+    if (message.pending == 0 || message.revision >= last_look_.last_revision) end_reached_ = true;
     const std::uint64_t key = std::hash<std::string_view>{}(message.key);
-    if (loaded_ && std::ranges::binary_search(keys_, key)) return std::nullopt;
+    if (end_reached_ && std::ranges::binary_search(keys_, key)) return std::nullopt;
     newer_keys_.push_back(key);
     // So rarely that each key is moved a few times, and so often that one that is told again and again takes no room.
     if (loaded_ && newer_keys_.size() >= std::max(kFewKeys, keys_.size())) sort_keys();
@@ -64,7 +61,6 @@ std::optional<BucketContinuity::Break> BucketContinuity::looked(const Look& look
     const Look before = last_look_;
     const bool was_silent = silent_;
     last_look_ = look;
-    counted_ = false;
     silent_ = true;
     if (look.created_ns != before.created_ns) return Break::created_anew;
     const std::uint64_t known = std::max(told_revision_, before.last_revision);
@@ -75,7 +71,8 @@ std::optional<BucketContinuity::Break> BucketContinuity::looked(const Look& look
     }
     behind_ = false;
     if (!loaded_) {
-        silent_looks_ = was_silent ? silent_looks_ + 1 : 0;
+        // At the end the server's own silence says that nothing more comes.
+        silent_looks_ = was_silent && !end_reached_ ? silent_looks_ + 1 : 0;
         if (silent_looks_ >= kSilentLooks) return Break::never_loaded;
         return std::nullopt;
     }

@@ -43,6 +43,7 @@ class BucketContinuity {
         std::string_view key;
         std::uint64_t revision = 0;
         std::int64_t stored_ns = 0;
+        std::uint64_t pending = 0;  // so many are to come, the server thinks
     };
 
     enum class Break {
@@ -58,12 +59,12 @@ class BucketContinuity {
     /// Everything that was there has been told.
     void loaded();
 
-    /// Before that: what is stored last was told at the last look, and only another look can show whether all was.
-    [[nodiscard]] bool at_the_end() const;
-    /// As many keys as there were at the last look have been told, the one that was stored last among them: to be
-    /// asked after each message and each look until `loaded`. It does not depend on how many messages the server
-    /// thinks are to come: one that is stored while nats-server makes the consumer may be counted twice, and in a bucket
-    /// that is written all the while nothing else says that it was read.
+    /// Before that: what was stored last has been told, and a look may show that all was.
+    [[nodiscard]] bool at_the_end() const { return !loaded_ && end_reached_; }
+    /// That, and as many keys as there were at the last look: to be asked after each message and each look until `loaded`.
+    /// What the server thinks is to come is not enough: one message that is stored while nats-server makes the
+    /// consumer may be counted twice, so that in a bucket that is written all the while none is ever the last one (2.9),
+    /// or not at all, so that a key is missing after the last one (2.10).
     [[nodiscard]] bool all_told();
 
     /// A message came. Where it says that the bucket is to be read anew, it is not to be told.
@@ -74,7 +75,7 @@ class BucketContinuity {
   private:
     Look last_look_;
     bool loaded_ = false;
-    bool counted_ = false;  // the keys told, since the last look
+    bool end_reached_ = false;
     std::uint64_t told_revision_ = 0;
     std::int64_t told_stored_ns_ = 0;
     bool silent_ = true;  // nothing told since the last look
