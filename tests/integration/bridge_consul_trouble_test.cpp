@@ -87,6 +87,8 @@ TEST_F(BridgeConsulTrouble, TheLatestStatesLandWhenConsulComesBack) {
     start_bridge();
     ASSERT_TRUE(wait_until([&] { return consul.check_status("db3-isready") == "passing" && ready(); }))
         << bridge->log();
+    // What Consul has is pending until the bridge has Consul's answer.
+    ASSERT_TRUE(wait_until([&] { return bridge->metric("pgpulse_bridge_pending_targets") == 0; }));
 
     consul.kill9();
     flip("db1", Health::down);
