@@ -457,8 +457,8 @@ TEST_F(BucketWatchTest, ReadsNothingAnewWhileKeysExpire) {
     EXPECT_EQ(events.count(Kind::opened), 1U);
 }
 
-/// As the members' keys are written: none rests for longer than a moment, so that the server has no silence to tell in
-/// that all was read, and may have counted one write twice that came while it made the consumer.
+/// As the members' keys are written: the server has no silence to tell in that all was read, and may count a write that
+/// comes while it makes the consumer twice, so that no message is the last one, or not at all, so that one is too early.
 TEST_F(BucketWatchTest, ReadsABucketToItsEndThatIsWrittenAllTheWhile) {
     BucketConfig config;
     config.name = kBucket;
@@ -474,6 +474,7 @@ TEST_F(BucketWatchTest, ReadsABucketToItsEndThatIsWrittenAllTheWhile) {
     std::thread writer{[&] {
         for (std::size_t key = 0; !end.load(); key = (key + 1) % kKeys) {
             EXPECT_TRUE(refresh(key));
+            // The pace of the writes: as a few hundred members'.
             std::this_thread::sleep_for(std::chrono::milliseconds{1});
         }
     }};
